@@ -6,13 +6,14 @@ It is outside of the package, since pytest imports it in each run: nothing of se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
-    from seic.testing import Events, MockClocks, MockProvider
+    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider
 
 _Scope = Literal["session", "package", "module", "class", "function"]
 
@@ -80,3 +81,11 @@ def seic_environ(seic_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict
     from seic.testing._patches import environ_of
 
     return environ_of(seic_sandbox, monkeypatch)
+
+
+@pytest.fixture
+def seic_certificates(seic_sandbox: Sandbox, tmp_path: Path) -> CertificateFactory:
+    """Files of certificates in every form and with every defect; the sandbox's authority issues them."""
+    from seic.testing import CertificateFactory
+
+    return CertificateFactory(seic_sandbox.authority, tmp_path, username=seic_sandbox.username)

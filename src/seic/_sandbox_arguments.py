@@ -34,6 +34,28 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{host}-port", type=_port, default=0, metavar="PORT", help=f"the port {description}; by default any"
         )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=_fault,
+        metavar="[TARGET:]NAME[=SECONDS]",
+        help="start with a fault of every token request, or with api: of every API request; docs/sandbox.md lists them",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", title="actions on the sandbox of $SANDBOX_CONTROL", dest="action")
+    fault = actions.add_parser("fault", help="inject a fault, or end all", allow_abbrev=False)
+    fault.add_argument("fault", metavar="NAME", help="its name, or clear; docs/sandbox.md lists them")
+    fault.add_argument("--target", choices=["token", "api"], help="the requests that it is for; by default token")
+    fault.add_argument("--times", metavar="N", help="the number of requests, or always; by default 1")
+    fault.add_argument("--seconds", metavar="N", help="Retry-After, the delay, or the clock skew")
+    fault.add_argument("--thumbprint", metavar="X5T", help="the client certificate; by default the account's")
+
+
+def _fault(text: str) -> dict[str, str]:
+    target, _, rest = text.rpartition(":")
+    name, _, seconds = rest.partition("=")
+    values = {"fault": name, "target": target, "seconds": seconds}
+    return {field: value for field, value in values.items() if value}
 
 
 def _port(text: str) -> int:

@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import logging
 import pickle
 import traceback
-import urllib.parse
 from collections.abc import Iterator
 
 from seic.sandbox import IssuedCertificate, Sandbox
+from seic.testing._secret_finder import SecretFinder
 from tests._support.reports import report
 
 _SHORTEST = 8
 
 
-class Planted:
+class Planted(SecretFinder):
     """Secrets that must not appear anywhere."""
-
-    def __init__(self) -> None:
-        self._needles: dict[str, str] = {}
-
-    def add(self, name: str, secret: str) -> str:
-        """Add a secret, and return it."""
-        # A shorter one could be found by chance.
-        assert len(secret) >= _SHORTEST
-        for form, text in _forms(secret):
-            self._needles[text] = f"{name} ({form})"
-        return secret
 
     def add_key(self, pair: IssuedCertificate, pem: bytes) -> None:
         """Add a private key: the lines of its PEM, and the repr of its bytes."""
         for text in (pair.key_pem.decode(), pem.decode()):
             for line in text.splitlines():
                 if "-----" not in line and len(line) >= _SHORTEST:
-                    self._needles[line] = "a line of the private key"
+                    self.add_text("a line of the private key", line)
         der = base64.b64decode(b"".join(pair.key_pem.splitlines()[1:-1]))
         for start in range(0, len(der) - 16, 16):
-            self._needles[repr(der[start : start + 16])[2:-1]] = "bytes of the private key"
+            self.add_text("bytes of the private key", repr(der[start : start + 16])[2:-1])
 
     def add_sandbox(self, sandbox: Sandbox) -> None:
         """Add the sandbox's credentials, and each token that it will issue."""
@@ -56,11 +44,6 @@ class Planted:
 
         sandbox._registry.issue = recorded  # type: ignore[assignment,method-assign]  # records each token
 
-    def find(self, text: str | bytes) -> list[str]:
-        """Return the names of the secrets that a text contains."""
-        haystack = text if isinstance(text, str) else text.decode("latin-1")
-        return sorted({name for needle, name in self._needles.items() if needle in haystack})
-
     def find_in_error(self, error: BaseException) -> list[str]:
         """Search the message, the full report and the pickle of an error."""
         found = {*self.find(str(error)), *self.find(repr(error)), *self.find(repr(vars(error)))}
@@ -69,24 +52,6 @@ class Planted:
         with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
             found |= {*self.find(pickle.dumps(error))}
         return sorted(found)
-
-
-def _forms(secret: str) -> Iterator[tuple[str, str]]:
-    raw = secret.encode()
-    yield "as it is", secret
-    yield "as Python shows it", repr(secret)[1:-1]
-    yield "as bytes", repr(raw)[2:-1]
-    yield "backslashes", secret.encode("unicode_escape").decode()
-    yield "JSON", json.dumps(secret)[1:-1]
-    yield "url", urllib.parse.quote(secret, safe="")
-    yield "url path", urllib.parse.quote(secret)
-    yield "form", urllib.parse.quote_plus(secret)
-    yield "hex", raw.hex()
-    yield "utf-8 read as latin-1", raw.decode("latin-1")
-    for before in range(3):
-        # The preceding bytes shift it in Base64; the edges depend on neighbouring bytes and are left out.
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            yield "Base64", encode(b"\0" * before + raw).decode()[4 if before else 0 : -4]
 
 
 class _Everything(logging.Handler):

@@ -89,7 +89,7 @@ def test_chosen_ports_and_the_health_route(end: signal.Signals) -> None:
             health = httpx.get(f"http://localhost:{control}/health")
             assert (health.status_code, health.json()) == (200, {"status": "pass"})
             assert health.headers["Content-Type"] == "application/health+json; charset=utf-8"
-            assert httpx.get(f"http://localhost:{control}/nowhere").status_code == 404
+            assert httpx.get(f"http://localhost:{control}/faults").status_code == 401
 
 
 def test_node_and_curl(tmp_path: Path) -> None:

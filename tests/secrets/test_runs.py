@@ -100,8 +100,7 @@ async def malformed_token(run: Run, kind: Kind) -> list[BaseException]:
     for body in bodies:
         run.sandbox.fail_tokens(200, times=2, body=body)
         errors += await _fail(kind, run.config())
-        while run.sandbox._faults._failures:
-            run.sandbox._faults._failures.pop()
+        run.sandbox.clear_faults()
     return errors
 
 

@@ -34,5 +34,9 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.note(line)
         terminal.stderr.flush()
 
-    run_sandbox(options, write=write, note=note)
+    try:
+        run_sandbox(options, write=write, note=note)
+    except ValueError as error:
+        terminal.error(str(error))
+        return ExitCode.USAGE
     return ExitCode.OK

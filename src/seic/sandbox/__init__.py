@@ -17,8 +17,20 @@ from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._mock_clock import MockClock
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.counts import Counts, HostCounts
+from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import Hold
 
-__all__ = ["CertificateAuthority", "Counts", "Hold", "HostCounts", "IssuedCertificate", "MockClock", "Sandbox"]
+__all__ = [
+    "CertificateAuthority",
+    "Counts",
+    "Fault",
+    "FaultName",
+    "FaultTarget",
+    "Hold",
+    "HostCounts",
+    "IssuedCertificate",
+    "MockClock",
+    "Sandbox",
+]
 
 _publish(__name__, __all__, globals())

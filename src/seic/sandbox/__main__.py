@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _note(f"sandbox: {error.filename or 'the system'}: {error.strerror or error}")
         return 1
+    except ValueError as error:
+        _note(f"sandbox: {error}")
+        return 2
     return 0
 
 

@@ -5,9 +5,10 @@ Not for production: private keys are returned unencrypted and nothing is stored.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import attrs
@@ -37,6 +38,11 @@ class IssuedCertificate:
     def cert_pem(self) -> bytes:
         """The certificate as PEM, without the key."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def thumbprint(self) -> str:
+        """SHA-256 of the certificate, base64url: `x5t#S256` of RFC 8705 §3.1."""
+        return thumbprint_of(self.certificate)
 
     @property
     def key_pem(self) -> bytes:
@@ -153,8 +159,7 @@ class CertificateAuthority:
             certificate = certificate.certificate
         serial = certificate.serial_number
         if all(entry.serial_number != serial for entry in self._revoked):
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(_now() - _CLOCK_SKEW)
-            self._revoked.append(entry.build())
+            self._revoked.append(revocation_of(serial))
 
     def crl_pem(self, *, next_update: dt.datetime | None = None) -> bytes:
         """Return a signed revocation list as PEM.
@@ -162,10 +167,19 @@ class CertificateAuthority:
         Args:
             next_update: The end of its validity; by default thirty days from now.
         """
+        return self.sign_crl(self._revoked, next_update=next_update)
+
+    def sign_crl(self, revoked: Iterable[x509.RevokedCertificate], *, next_update: dt.datetime | None = None) -> bytes:
+        """Return a signed list of other certificates as PEM.
+
+        Args:
+            revoked: Its entries.
+            next_update: The end of its validity; by default thirty days from now.
+        """
         self._crl_number += 1
         now = _now()
         builder = (
-            x509.CertificateRevocationListBuilder(revoked_certificates=self._revoked)
+            x509.CertificateRevocationListBuilder(revoked_certificates=[*revoked])
             .issuer_name(self.certificate.subject)
             .last_update(min(now, next_update or now) - _CLOCK_SKEW)
             .next_update(next_update or now + _CRL_LIFETIME)
@@ -176,6 +190,17 @@ class CertificateAuthority:
 
     def _authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+
+
+def thumbprint_of(certificate: x509.Certificate) -> str:
+    """Return `x5t#S256` of RFC 8705 §3.1."""
+    return base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
+
+
+def revocation_of(serial_number: int) -> x509.RevokedCertificate:
+    """Return the entry of a revocation list."""
+    entry = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(_now() - _CLOCK_SKEW)
+    return entry.build()
 
 
 def _now() -> dt.datetime:

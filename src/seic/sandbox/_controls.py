@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import email.utils
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from seic._model.token import Token
+from seic.sandbox._certificates import IssuedCertificate
 from seic.sandbox._server.counts import Counts, RequestCounter
+from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFailure
+from seic.sandbox._server.received import RequestRecorder
+from seic.sandbox._server.refused_certificates import RefusedCertificates
 from seic.sandbox._token_registry import TokenRegistry
 
 
@@ -17,6 +23,10 @@ class SandboxControls:
     _registry: TokenRegistry
     _counter: RequestCounter
     _faults: FaultInjector
+    _recorder: RequestRecorder
+    _refused: RefusedCertificates | None
+    _client_certificate: IssuedCertificate
+    _issued: list[IssuedCertificate]
 
     @property
     def counts(self) -> Counts:
@@ -30,6 +40,92 @@ class SandboxControls:
     def revoke_all(self) -> int:
         """Revoke every token without telling the clients; return the number of access tokens."""
         return self._registry.revoke_all()
+
+    def expire_all(self) -> int:
+        """Let every active access token expire now; return their number."""
+        return self._registry.expire_all()
+
+    def idle_out_all(self) -> int:
+        """Let every access token of the gateway be unused for too long; return their number."""
+        return self._registry.idle_out_all()
+
+    @property
+    def clock_skew(self) -> float:
+        """Seconds by which the hosts' wall clock is wrong, in `Date` and in tokens; 0 by default."""
+        return self._registry.skew
+
+    @clock_skew.setter
+    def clock_skew(self, seconds: float) -> None:
+        self._registry.skew = seconds
+
+    def _date(self) -> str | None:
+        skew = self._registry.skew
+        return email.utils.formatdate(time.time() + skew, usegmt=True) if skew else None
+
+    def refuse_certificate(self, certificate: IssuedCertificate | None = None) -> None:
+        """Refuse a client certificate by a TLS alert from now on, and close its connections.
+
+        Args:
+            certificate: One of `issue_certificate`; by default the service account's.
+
+        Raises:
+            RuntimeError: There is no mtls host, because the sandbox is not running or is behind a proxy.
+        """
+        self._refused_certificates().refuse(certificate or self._client_certificate)
+
+    def accept_certificates(self) -> None:
+        """Accept all client certificates again.
+
+        Raises:
+            RuntimeError: As for `refuse_certificate`.
+        """
+        self._refused_certificates().accept_all()
+
+    @property
+    def refused_certificates(self) -> frozenset[str]:
+        """The thumbprints of the refused client certificates (`x5t#S256` of RFC 8705 §3.1)."""
+        return frozenset() if self._refused is None else self._refused.thumbprints()
+
+    @property
+    def issued_certificates(self) -> list[IssuedCertificate]:
+        """The client certificates of this sandbox: the service account's and those of `issue_certificate`."""
+        return [*self._issued]
+
+    def _refused_certificates(self) -> RefusedCertificates:
+        if self._refused is None:
+            raise RuntimeError("there is no mtls host: the sandbox is not running, or is behind a proxy")
+        return self._refused
+
+    def inject(
+        self, fault: FaultName, *, target: FaultTarget = "token", times: int | None = 1, seconds: float | None = None
+    ) -> None:
+        """Answer the next requests with a fault, after the faults planned before.
+
+            sandbox.inject("503", seconds=7)
+            sandbox.inject("truncated", target="api", times=2)
+
+        Args:
+            fault: `500`; `503` and `429` with `Retry-After`; `slow`; `reset`: the connection is reset; `truncated`:
+                half of the body; `html`: a page with status 200; `empty`: status 200 without a body; `no-expires-in`: a
+                token without a lifetime; `error-in-200`: an error body with status 200; `redirect`: 307 to the same
+                path of another host.
+            target: `token` for token requests, `api` for API requests.
+            times: The number of requests; None for all others until `clear_faults`, in place of an earlier such fault.
+            seconds: `Retry-After` of `503` and `429`, and the delay of `slow`; None for 5.
+
+        Raises:
+            ValueError: A value is out of range, or the fault does not have it.
+        """
+        self._faults.inject(Fault(name=fault, target=target, times=times, seconds=seconds))
+
+    def clear_faults(self, target: FaultTarget | None = None) -> None:
+        """Drop the faults of a target that have not been applied, and the failures of `fail_tokens`; None for all."""
+        self._faults.clear(target)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults of `inject` that are left."""
+        return self._faults.snapshot()
 
     def fail_tokens(
         self, status: int = 503, *, times: int = 1, headers: Mapping[str, str] | None = None, body: str | None = None

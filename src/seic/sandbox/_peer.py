@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
 import urllib.parse
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from seic.sandbox._certificates import thumbprint_of
 from seic.sandbox._error_responses import certificate_mismatch
 from seic.sandbox._token_registry import TokenFamily
 
@@ -57,7 +56,7 @@ def _peer(certificate: x509.Certificate) -> Peer:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Peer(
         common_name=str(names[0].value) if len(names) == 1 else None,
-        thumbprint=base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode(),
+        thumbprint=thumbprint_of(certificate),
     )
 
 

@@ -20,6 +20,7 @@ from seic.sandbox._error_responses import (
     unknown_grant_type,
     unknown_resource,
 )
+from seic.sandbox._server.received import keep_body
 
 Form: TypeAlias = Mapping[str, str]
 _Grant = TypeVar("_Grant")
@@ -51,6 +52,7 @@ async def read_post(request: web.BaseRequest) -> Form:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise invalid_request("The body is too large for a form.", InvalidField("", "body", "is too large")) from None
+    keep_body(body)
     try:
         pairs = urllib.parse.parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict"

@@ -25,6 +25,7 @@ from seic.sandbox._error_responses import (
 )
 from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, binding_problem, check_certificate
 from seic.sandbox._request_reader import find_bearer_token, read_bearer_token
+from seic.sandbox._server.received import keep_body
 from seic.sandbox._token_registry import Dialect, InactiveToken, TokenFamily, TokenRegistry
 
 _ACCOUNTS_PATH = "/v1/investments/accounts"
@@ -49,8 +50,8 @@ class ResourceServer:
     client_id: str
     registry: TokenRegistry
 
-    async def respond(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody:
-        """Return the body of a response with status 200.
+    async def respond(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody | web.Response:
+        """Return the body of a response with status 200, or a response.
 
         Args:
             request: The request; its body is not yet read.
@@ -139,6 +140,7 @@ async def _echo(request: web.BaseRequest, peer: Peer | None) -> JsonBody:
     digest = hashlib.sha256()
     length = 0
     async for chunk in request.content.iter_any():
+        keep_body(chunk)
         digest.update(chunk)
         length += len(chunk)
     headers: dict[str, str] = {}

@@ -23,7 +23,9 @@ from seic.sandbox._resource_server import ResourceServer
 from seic.sandbox._server.counts import HostName, RequestCounter
 from seic.sandbox._server.dispatch import Dispatcher
 from seic.sandbox._server.fault_injection import FaultInjector
-from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, server_context
+from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer, issue_server_certificate, server_context
+from seic.sandbox._server.received import RequestRecorder
+from seic.sandbox._server.refused_certificates import RefusedCertificates
 from seic.sandbox._server.routes import build_routes, issuer_path
 from seic.sandbox._token_registry import TokenRegistry
 
@@ -108,10 +110,12 @@ class Sandbox(SandboxControls):
         )
         self._authority = CertificateAuthority()
         self._client_certificate = self._authority.issue(username)
+        self._issued = [self._client_certificate]
         self._identity_provider = IdentityProvider(
             certificate=self._authority.issue("seic sandbox identity provider", client=False), now=self._registry.now
         )
         self._counter = RequestCounter()
+        self._recorder = RequestRecorder(time.time)
         self._faults = FaultInjector()
         self._behind_proxy = behind_proxy
         self._revocation_path = revocation_path
@@ -127,13 +131,20 @@ class Sandbox(SandboxControls):
             find_route=self._routes.find,
             resource_server=ResourceServer(self._registration.client_id, self._registry),
             counter=self._counter,
+            recorder=self._recorder,
             faults=self._faults,
+            date=self._date,
             challenge=challenge,
             behind_proxy=behind_proxy,
         )
         self._chosen_ports: dict[HostName, int] = {"api": api_port, "mtls": mtls_port}
         self._ports: dict[HostName, int] = {}
         self._server: LoopbackServer | None = None
+        self._refused: RefusedCertificates | None = None
+
+    def _close_connections(self, thumbprint: str) -> None:
+        if self._server is not None:
+            self._server.close_connections(thumbprint)
 
     def _urls_for(self, request: web.BaseRequest) -> ProviderUrls:
         if self._behind_proxy:
@@ -182,9 +193,12 @@ class Sandbox(SandboxControls):
     def _host(self, name: HostName) -> LoopbackHost:
         context = None
         if not self._behind_proxy:
-            context = server_context(self._authority, demand_certificate=name == "mtls")
+            issued = issue_server_certificate(self._authority)
+            context = server_context(self._authority, issued, demand_certificate=name == "mtls")
+            if name == "mtls":
+                self._refused = RefusedCertificates(self._authority, issued, context, self._close_connections)
 
-        async def respond(request: web.BaseRequest, peer: Peer | None) -> web.Response:
+        async def respond(request: web.BaseRequest, peer: Peer | None) -> web.StreamResponse:
             return await self._dispatcher.respond(request, name, peer)
 
         def connected() -> None:
@@ -302,9 +316,11 @@ class Sandbox(SandboxControls):
             not_before: The start of the validity; by default a day ago.
             not_after: The end of the validity; by default two years after the start.
         """
-        return self._authority.issue(
+        issued = self._authority.issue(
             common_name or self.username, key_type=key_type, not_before=not_before, not_after=not_after
         )
+        self._issued.append(issued)
+        return issued
 
     def config(self, *, certificate: bool | IssuedCertificate = False, **overrides: Any) -> seic.Config:
         """Return a `seic.Config` that reaches this sandbox.

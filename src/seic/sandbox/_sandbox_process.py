@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seic._files import write_private
+from seic.sandbox._control.control_client import send_fault
 from seic.sandbox._control.control_server import ControlServer
+from seic.sandbox._control.fault_actions import apply_fault
 from seic.sandbox._sandbox import Sandbox
+from seic.sandbox._server.fault import FAULT_NAMES
 
 
 def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], note: Callable[[str], object]) -> None:
-    """Run a sandbox until SIGINT or SIGTERM.
+    """Run a sandbox until SIGINT or SIGTERM, or control a running one.
 
     Args:
         options: The arguments of `add_sandbox_arguments`.
@@ -24,8 +27,12 @@ def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], 
         note: Writes a line to stderr and flushes it.
 
     Raises:
-        OSError: A port is not available, or a file cannot be written.
+        OSError: A port is not available, a file cannot be written, or there is no sandbox to control.
+        ValueError: A fault is unknown.
     """
+    if options.action == "fault":
+        send_fault(options)
+        return
     with contextlib.ExitStack() as stack:
         ends = stack.enter_context(_ended_by_signals())
         if options.directory is None:
@@ -35,6 +42,8 @@ def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], 
             folder.mkdir(parents=True, exist_ok=True)
         sandbox = stack.enter_context(Sandbox(api_port=options.api_port, mtls_port=options.mtls_port))
         control = stack.enter_context(ControlServer(sandbox, port=options.control_port))
+        for fault in options.fault:
+            apply_fault(sandbox, {"times": "always", **fault} if fault["fault"] in FAULT_NAMES else fault)
         variables = _variables(sandbox, control, folder, options)
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
         if options.env_file is not None:
@@ -52,6 +61,7 @@ def _variables(sandbox: Sandbox, control: ControlServer, folder: Path, options: 
     username = sandbox.email if options.provider == "sei-platform" else sandbox.username
     variables = {
         "SANDBOX_CONTROL": control.url,
+        "SANDBOX_TOKEN": control.token,
         "SEIC_PROVIDER": options.provider,
         "SEIC_API_HOST": sandbox.api_url.removeprefix("https://"),
         "SEIC_MTLS_HOST": sandbox.mtls_url.removeprefix("https://"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -115,6 +116,8 @@ class TokenRegistry:
         self.active_lifetime = active_lifetime
         self._idle_lifetime = idle_lifetime
         self.refresh_lifetime = refresh_lifetime
+        #: Seconds by which the wall time is wrong.
+        self.skew = 0.0
         # Wall time follows the clock, so that a MockClock moves it too.
         self._wall_at_zero = time.time() - clock()
         self._lock = threading.Lock()  # guards the following and the families
@@ -123,7 +126,10 @@ class TokenRegistry:
 
     def now(self) -> float:
         """Return the wall time by the clock, in seconds since the epoch."""
-        return self._wall_at_zero + self._clock()
+        return self._wall(self._clock())
+
+    def _wall(self, time: float) -> float:
+        return self._wall_at_zero + self.skew + time
 
     # Issue
 
@@ -137,9 +143,7 @@ class TokenRegistry:
             make_token: Returns a token that differs each time; by default an opaque one.
         """
         now = self._clock()
-        record = TokenRecord(
-            family=family, issued_at=int((self._wall_at_zero + now) * 1000), seconds_left=self.active_lifetime
-        )
+        record = TokenRecord(family=family, issued_at=int(self._wall(now) * 1000), seconds_left=self.active_lifetime)
         token = secrets.token_urlsafe(24) if make_token is None else make_token(record)
         with self._lock:
             self._access[token] = _AccessEntry(family, now, now)
@@ -189,7 +193,7 @@ class TokenRegistry:
                 raise InactiveToken("Another session has ended the access token's session.", superseded=True)
             return TokenRecord(
                 family=entry.family,
-                issued_at=int((self._wall_at_zero + entry.issued) * 1000),
+                issued_at=int(self._wall(entry.issued) * 1000),
                 seconds_left=self.active_lifetime - (now - entry.issued),
             )
 
@@ -308,6 +312,34 @@ class TokenRegistry:
                 entry.revoked = True
                 entry.family.ended = "revoked"
             return count
+
+    def expire_all(self) -> int:
+        """Expire every active access token; return their number."""
+        now = self._clock()
+        with self._lock:
+            active = [each for each in self._access.values() if now - each.issued < self.active_lifetime]
+            for entry in active:
+                entry.issued = now - self.active_lifetime
+            return len(active)
+
+    def idle_out_all(self) -> int:
+        """Let every access token of the gateway be unused for too long; return their number."""
+        now = self._clock()
+        with self._lock:
+            entries = [each for each in self._access.values() if each.family.dialect == "gateway"]
+            for entry in entries:
+                entry.last_used = now - self._idle_lifetime
+            return len(entries)
+
+    def active(self) -> list[tuple[str, TokenRecord]]:
+        """Return the active access tokens, the newest first."""
+        with self._lock:
+            tokens = [*reversed(self._access)]
+        found = []
+        for token in tokens:
+            with contextlib.suppress(InactiveToken):
+                found.append((token, self.find(token)))
+        return found
 
 
 def whole_seconds(seconds_left: float) -> int:

@@ -1,16 +1,42 @@
-"""Tests of code that uses seic: a provider in memory, clocks, events; `TokenStoreTests` for a token store of your own.
+"""Tests of code that uses seic: a provider in memory, clocks, events, certificates, a search for secrets, and more.
 
-The fixtures of the pytest plugin return these; see docs/testing.md.
+The fixtures of the pytest plugin return most of these; see docs/testing.md. `TokenStoreTests` tests a token store of
+your own.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from seic._public import publish as _publish
 from seic.testing._mock_clocks import MockClocks
 from seic.testing._mock_provider import MockProvider
 from seic.testing._recorded_events import Events
+from seic.testing._secret_finder import assert_no_secrets
 from seic.testing._token_store_tests import TokenStoreTests
 
-__all__ = ["Events", "MockClocks", "MockProvider", "TokenStoreTests"]
+if TYPE_CHECKING:
+    from seic.testing._certificate_files import CertificateFactory, CertificateFiles
 
-_publish(__name__, __all__, globals())
+__all__ = [
+    "CertificateFactory",
+    "CertificateFiles",
+    "Events",
+    "MockClocks",
+    "MockProvider",
+    "TokenStoreTests",
+    "assert_no_secrets",
+]
+
+_publish(__name__, set(__all__) & set(globals()), globals())
+
+
+def __getattr__(name: str) -> object:
+    # They need the sandbox and its server, which tests in memory do not.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from seic.testing import _certificate_files
+
+    names = ["CertificateFactory", "CertificateFiles"]
+    _publish(__name__, names, vars(_certificate_files))
+    return globals().setdefault(name, getattr(_certificate_files, name))

@@ -73,6 +73,8 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
         self._unexpected: list[str] = []
         #: The end of each valid token.
         self._tokens: dict[str, float] = {}
+        #: All tokens, also those that are no longer valid.
+        self._issued: list[str] = []
         self._lock = threading.Lock()
 
     def config(self, **changes: Any) -> Config:
@@ -152,6 +154,11 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
     def token_requests(self) -> int:
         """The number of token requests."""
         return len(self.forms)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The client secret and the password of `config`, and all tokens issued; for `assert_no_secrets`."""
+        return [self._client_secret, self._password, *self._issued]
 
     def received(self, *, method: str | None = None, path: str | None = None) -> list[Any]:
         """Return the requests with a method and a path; None is any."""
@@ -241,6 +248,7 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
             self._tokens.pop(form.get("access_token", ""), None)
             return {"status_code": 200, "json": {}}
         token = secrets.token_urlsafe(24)
+        self._issued.append(token)
         self._tokens[token] = self._monotonic() + self.expires_in
         kind = "DPoP" if "DPoP" in request.headers else "Bearer"
         return {"status_code": 200, "json": {"access_token": token, "token_type": kind, "expires_in": self.expires_in}}

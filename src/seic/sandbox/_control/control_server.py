@@ -1,15 +1,27 @@
-"""`ControlServer`: a plain HTTP host on loopback with the health of a sandbox."""
+"""`ControlServer`: the health and the control of a sandbox over plain HTTP on loopback.
+
+The control is not for other web sites, which a browser on this machine may show: requests need the token of this run,
+`Host` must name loopback (a name that an attacker's DNS resolves to 127.0.0.1 is refused), and `Origin`, if there is
+one, must be the control's own.
+"""
 
 from __future__ import annotations
 
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from seic.sandbox._control.fault_actions import apply_fault, clear, describe_faults
 from seic.sandbox._peer import Peer
 from seic.sandbox._sandbox import Sandbox
-from seic.sandbox._server.loopback import LoopbackHost, LoopbackServer
+from seic.sandbox._server.loopback import LOOPBACK_NAMES, LoopbackHost, LoopbackServer
+
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 class ControlServer:
@@ -22,12 +34,16 @@ class ControlServer:
 
     def __init__(self, sandbox: Sandbox, *, port: int = 0) -> None:
         self._sandbox = sandbox
+        self.token: str = secrets.token_urlsafe(16)
         host = LoopbackHost(context=None, respond=self._respond, reject=_bad_request, connected=_nothing, port=port)
         self._server = LoopbackServer([host])
+        self._hosts: set[str] = set()
         self._port = 0
 
     def __enter__(self) -> Self:
         (self._port,) = self._server.start()
+        names = (f"[{name}]" if ":" in name else name for name in LOOPBACK_NAMES)
+        self._hosts = {f"{name}:{self._port}" for name in names}
         return self
 
     def __exit__(
@@ -41,14 +57,60 @@ class ControlServer:
         return f"http://localhost:{self._port}"
 
     async def _respond(self, request: web.BaseRequest, _peer: Peer | None) -> web.StreamResponse:
+        host, origin = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.ORIGIN)
+        if host not in self._hosts or origin not in (None, f"http://{host}"):
+            return _error(403, "The control is only for this machine, by its own URL.")
         if (request.method, request.path) == ("GET", "/health"):
             # The media type and the word of draft-inadarei-api-health-check.
             return web.json_response({"status": "pass"}, content_type="application/health+json")
-        return web.json_response({"error": "There is no such method or path."}, status=404)
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(errors="replace"), self.token.encode()):
+            return _error(401, "The header must be: Authorization: Bearer $SANDBOX_TOKEN")
+        try:
+            response = await self._control(request)
+        except (ValueError, web.HTTPRequestEntityTooLarge) as error:
+            return _error(400, str(error))
+        except RuntimeError as error:
+            return _error(409, str(error))
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        return response
+
+    async def _control(self, request: web.BaseRequest) -> web.StreamResponse:
+        route = (request.method, request.path)
+        if route == ("POST", "/faults"):
+            apply_fault(self._sandbox, await _fields(request))
+        elif route == ("DELETE", "/faults"):
+            clear(self._sandbox, request.query.get("target"))
+        elif route != ("GET", "/faults"):
+            return _error(404, "There is no such method or path.")
+        return web.json_response(describe_faults(self._sandbox))
+
+
+async def _fields(request: web.BaseRequest) -> Mapping[str, str]:
+    """Return the fields of a form or of a JSON object.
+
+    Raises:
+        ValueError: The body is neither.
+    """
+    if request.content_type == _FORM:
+        return {name: str(value) for name, value in (await request.post()).items()}
+    if request.content_type != _JSON:
+        raise ValueError(f"Content-Type: must be {_FORM} or {_JSON}")
+    try:
+        fields: Any = json.loads(await request.read())
+    except ValueError:
+        raise ValueError("body: must be JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("body: must be a JSON object")  # noqa: TRY004 - one kind for all mistakes of a request
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
 
 
 def _bad_request() -> web.Response:
-    return web.json_response({"error": "This is not HTTP."}, status=400)
+    return _error(400, "This is not HTTP.")
 
 
 def _nothing() -> None:

@@ -21,6 +21,7 @@ CountName: TypeAlias = Literal[
     "info_requests",
     "api_calls",
     "api_refusals",
+    "api_faults",
 ]
 
 
@@ -34,12 +35,13 @@ class HostCounts:
         tokens_issued: Token requests that got a token.
         tokens_invalidated: Successful revocations, at the gateway's token endpoint or a revocation endpoint.
         token_refusals: Token requests that broke a rule.
-        token_faults: Token requests answered with a failure planned by `fail_tokens`.
+        token_faults: Token requests answered with a planned fault.
         login_requests: Requests for the login pages.
         revocation_requests: Requests to a revocation endpoint.
         info_requests: Requests for tokeninfo, introspection, metadata or keys.
         api_calls: All other requests, of every outcome, counted on arrival.
         api_refusals: API requests answered with 401 or 403.
+        api_faults: API requests answered with a planned fault.
     """
 
     connections: int = 0
@@ -53,6 +55,7 @@ class HostCounts:
     info_requests: int = 0
     api_calls: int = 0
     api_refusals: int = 0
+    api_faults: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -10,9 +10,6 @@ import attrs
 from aiohttp import hdrs, web
 
 from seic.sandbox._error_responses import (
-    AUTHENTICATION_FAILURE,
-    INTERNAL_ERROR,
-    REQUEST_INVALID,
     ErrorFormat,
     ErrorResponse,
     JsonBody,
@@ -25,13 +22,16 @@ from seic.sandbox._error_responses import (
 from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, peer_of_header
 from seic.sandbox._resource_server import ResourceServer
 from seic.sandbox._server.counts import CountName, HostName, RequestCounter
+from seic.sandbox._server.fault import FaultTarget
 from seic.sandbox._server.fault_injection import FaultInjector, InjectedFailure
+from seic.sandbox._server.fault_responses import error_code_of, respond_with_fault
+from seic.sandbox._server.received import RequestRecord, RequestRecorder
 from seic.sandbox._token_registry import Dialect
 
 _TRACKING_HEADER = "requesttrackingid"
 
 _LOGGER = logging.getLogger("seic.sandbox")
-_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _API_ERROR_FORMATS: Mapping[Dialect, ErrorFormat] = {
     "gateway": gateway_error_body,
     "platform": platform_error_body,
@@ -54,6 +54,14 @@ class Route:
     count: CountName
 
 
+@attrs.frozen
+class _TrackedErrors:
+    """The form of an error response: the dialect's, and the tracking id."""
+
+    format: ErrorFormat
+    tracking_id: str
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dispatcher:
     """Answers every request of both hosts.
@@ -62,7 +70,9 @@ class Dispatcher:
         find_route: Returns the endpoint of a path.
         resource_server: Answers the paths without one.
         counter: Counts the requests of both.
-        faults: The planned failures of token requests.
+        recorder: Keeps the requests.
+        faults: The planned faults.
+        date: Returns the `Date` of a response; None for the true one.
         challenge: Send `WWW-Authenticate` with a 401 of the API; SEI's documents do not say whether SEI does.
         behind_proxy: Read the client certificate from the proxy's header and not from the connection.
     """
@@ -70,11 +80,13 @@ class Dispatcher:
     find_route: Callable[[str], Route | None]
     resource_server: ResourceServer
     counter: RequestCounter
+    recorder: RequestRecorder
     faults: FaultInjector
+    date: Callable[[], str | None]
     challenge: bool
     behind_proxy: bool
 
-    async def respond(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.Response:
+    async def respond(self, request: web.BaseRequest, host: HostName, peer: Peer | None) -> web.StreamResponse:
         """Return the response to a request; never raises.
 
         Args:
@@ -88,14 +100,16 @@ class Dispatcher:
             error_format = _API_ERROR_FORMATS[self.resource_server.dialect_of(request)]
         else:
             error_format = route.error_format
+        record: RequestRecord | None = None
+        response: web.StreamResponse
         try:
             if self.behind_proxy:
                 peer = _forwarded_peer(request)
                 host = "api" if peer is None else "mtls"
-            if route is None:
-                response = await self._respond_to_api_request(request, host, peer)
-            else:
-                response = await self._respond_at_route(route, request, host, peer, tracking_id)
+            count: CountName = "api_calls" if route is None else route.count
+            self.counter.add(host, count)
+            record = self.recorder.add(request, kind=count.partition("_")[0], host=host, peer=peer)
+            response = await self._respond_to(request, route, record, _TrackedErrors(error_format, tracking_id))
         except ErrorResponse as error:
             response = self._error_response(error, error_format, tracking_id)
         except web.RequestPayloadError:
@@ -105,6 +119,11 @@ class Dispatcher:
             _LOGGER.error("the sandbox failed: %s (tracking id %s)", type(error).__qualname__, tracking_id)  # noqa: TRY400
             response = self._error_response(internal_error(), error_format, tracking_id)
         response.headers.setdefault(_TRACKING_HEADER, tracking_id)
+        if (date := self.date()) is not None:
+            response.headers[hdrs.DATE] = date
+        if record is not None:
+            # Before it is sent, so that a client that has it finds it here.
+            self.recorder.finish(record, response.status)
         _LOGGER.debug(
             "%s: %s request answered with %d (tracking id %s)",
             host,
@@ -121,14 +140,47 @@ class Dispatcher:
         response.headers[_TRACKING_HEADER] = tracking_id
         return response
 
+    async def _respond_to(
+        self,
+        request: web.BaseRequest,
+        route: Route | None,
+        record: RequestRecord,
+        body: _TrackedErrors,
+    ) -> web.StreamResponse:
+        host, peer = record.arrived.host, record.peer
+
+        async def respond() -> web.Response:
+            try:
+                if route is None:
+                    return await self._respond_to_api_request(request, host, peer)
+                return await self._respond_at_route(route, request, host, peer)
+            except ErrorResponse as error:
+                # Here and not by the caller, so that a fault can change the response.
+                return self._error_response(error, body.format, body.tracking_id)
+
+        if route is not None and route.count != "token_requests":
+            return await respond()
+        target: FaultTarget = "api" if route is None else "token"
+        if target == "token":
+            await self.faults.wait()
+        fault = self.faults.take(target)
+        if fault is None:
+            return await respond()
+        self.counter.add(host, "api_faults" if target == "api" else "token_faults")
+        if isinstance(fault, InjectedFailure):
+            return _planned_response(fault, body)
+        record.fault = fault.name
+        return await respond_with_fault(
+            fault,
+            request,
+            respond=respond,
+            fail=lambda status: _planned_response(InjectedFailure(status=status, headers={}, body=None), body),
+        )
+
     async def _respond_at_route(
-        self, route: Route, request: web.BaseRequest, host: HostName, peer: Peer | None, tracking_id: str
+        self, route: Route, request: web.BaseRequest, host: HostName, peer: Peer | None
     ) -> web.Response:
-        self.counter.add(host, route.count)
         is_token_request = route.count == "token_requests"
-        if is_token_request and (failure := await self.faults.next_failure()) is not None:
-            self.counter.add(host, "token_faults")
-            return _planned_response(failure, route.error_format, tracking_id)
         try:
             body = await route.respond(request, peer)
         except ErrorResponse:
@@ -144,13 +196,13 @@ class Dispatcher:
     async def _respond_to_api_request(
         self, request: web.BaseRequest, host: HostName, peer: Peer | None
     ) -> web.Response:
-        self.counter.add(host, "api_calls")
         try:
-            return _json(200, await self.resource_server.respond(request, peer))
+            body = await self.resource_server.respond(request, peer)
         except ErrorResponse as error:
             if error.status in (_UNAUTHORIZED, _FORBIDDEN):
                 self.counter.add(host, "api_refusals")
             raise
+        return body if isinstance(body, web.Response) else _json(200, body)
 
     def _error_response(self, error: ErrorResponse, error_format: ErrorFormat, tracking_id: str) -> web.Response:
         response = _json(error.status, error_format(error, tracking_id))
@@ -173,19 +225,13 @@ def _forwarded_peer(request: web.BaseRequest) -> Peer | None:
         raise invalid_request(f"The {FORWARDED_CERTIFICATE} header is not percent-encoded PEM.") from None
 
 
-def _planned_response(failure: InjectedFailure, error_format: ErrorFormat, tracking_id: str) -> web.Response:
+def _planned_response(failure: InjectedFailure, body: _TrackedErrors) -> web.Response:
     if failure.body is not None:
         headers = {hdrs.CONTENT_TYPE: "text/plain; charset=utf-8", **failure.headers}
         return web.Response(status=failure.status, body=failure.body.encode(), headers=headers)
-    if failure.status == _UNAUTHORIZED:
-        code = AUTHENTICATION_FAILURE
-    elif failure.status >= _SERVER_ERROR:
-        code = INTERNAL_ERROR
-    else:
-        code = REQUEST_INVALID
-    transient = failure.status >= _SERVER_ERROR or failure.status == _TOO_MANY
+    code, transient = error_code_of(failure.status)
     error = ErrorResponse(failure.status, code, "This failure was planned.", transient=transient)
-    response = _json(failure.status, error_format(error, tracking_id))
+    response = _json(failure.status, body.format(error, body.tracking_id))
     response.headers.update(failure.headers)
     return response
 

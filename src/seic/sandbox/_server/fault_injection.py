@@ -1,4 +1,4 @@
-"""Planned failures, delays and holds of token responses; set from a test's thread, applied in the server's."""
+"""Planned faults, and delays and holds of token responses; set from a test's thread, applied in the server's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator, Mapping
 
 import attrs
+
+from seic.sandbox._server.fault import Fault, FaultTarget
 
 
 @attrs.frozen(kw_only=True)
@@ -79,24 +81,54 @@ def _finish(waiter: asyncio.Future[None]) -> None:
 
 
 class FaultInjector:
-    """The current faults; every method may be called from any thread."""
+    """The current faults; every method may be called from any thread.
+
+    The faults of a target apply in the order of planning. One without an end applies when no other one is left.
+    """
 
     def __init__(self) -> None:
         #: Seconds by which each token response is delayed.
         self.token_latency = 0.0
-        self._lock = threading.Lock()  # guards _failures and _hold
-        self._failures: collections.deque[InjectedFailure] = collections.deque()
+        self._lock = threading.Lock()  # guards the following
+        self._planned: dict[FaultTarget, collections.deque[InjectedFailure | Fault]] = {
+            "token": collections.deque(),
+            "api": collections.deque(),
+        }
+        self._permanent: dict[FaultTarget, Fault] = {}
         self._hold: Hold | None = None
 
     def plan(self, failure: InjectedFailure, times: int) -> None:
-        """Apply a failure to the next token requests, after the failures planned before.
+        """Apply a failure to the next token requests, after the faults planned before.
 
         Args:
             failure: The failure.
             times: The number of requests.
         """
         with self._lock:
-            self._failures.extend(itertools.repeat(failure, times))
+            self._planned["token"].extend(itertools.repeat(failure, times))
+
+    def inject(self, fault: Fault) -> None:
+        """Plan a fault; one without an end replaces the one of the same target."""
+        with self._lock:
+            if fault.times is None:
+                self._permanent[fault.target] = fault
+            else:
+                self._planned[fault.target].extend(itertools.repeat(fault, fault.times))
+
+    def clear(self, target: FaultTarget | None = None) -> None:
+        """Drop the faults of a target; None for all."""
+        with self._lock:
+            for each in self._planned if target is None else (target,):
+                self._planned[each].clear()
+                self._permanent.pop(each, None)
+
+    def snapshot(self) -> list[Fault]:
+        """Return the faults that are left, those of equal kind together, with the number of requests."""
+        with self._lock:
+            planned = [fault for faults in self._planned.values() for fault in faults if isinstance(fault, Fault)]
+            permanent = [*self._permanent.values()]
+        counted = collections.Counter(attrs.evolve(fault, times=1) for fault in planned)
+        return [*(attrs.evolve(fault, times=times) for fault, times in counted.items()), *permanent]
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Hold]:
@@ -117,12 +149,16 @@ class FaultInjector:
                 self._hold = None
             hold.release()
 
-    async def next_failure(self) -> InjectedFailure | None:
-        """Wait as long as the faults require; return the failure of this token request, if one is planned."""
+    async def wait(self) -> None:
+        """Wait as long as a token response is held or delayed."""
         hold = self._hold
         if hold is not None:
             await hold._wait_until_released()  # noqa: SLF001 - not for the users of Hold
         if self.token_latency:
             await asyncio.sleep(self.token_latency)
+
+    def take(self, target: FaultTarget) -> InjectedFailure | Fault | None:
+        """Return the fault of this request, if there is one."""
         with self._lock:
-            return self._failures.popleft() if self._failures else None
+            planned = self._planned[target]
+            return planned.popleft() if planned else self._permanent.get(target)

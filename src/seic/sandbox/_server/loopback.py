@@ -23,7 +23,7 @@ from typing import Any, cast
 import attrs
 from aiohttp import web
 
-from seic.sandbox._certificates import CertificateAuthority
+from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._peer import Peer, peer_of_transport
 from seic.sandbox._server.http2_protocol import Http2Protocol
 
@@ -63,6 +63,8 @@ class LoopbackServer:
         self._sockets: list[list[socket.socket]] = []  # per host, one for each address family
         self._thread = threading.Thread(target=self._run, name="seic-sandbox", daemon=True)
         self._started: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._factories: list[_Factory] = []
 
     def start(self) -> list[int]:
         """Return the hosts' ports when all of them accept connections.
@@ -91,6 +93,17 @@ class LoopbackServer:
         for sock in itertools.chain(*self._sockets):
             sock.close()
 
+    def close_connections(self, thumbprint: str) -> None:
+        """Close every connection with a client certificate, soon."""
+
+        def close() -> None:
+            for factory in self._factories:
+                factory.abort_connections(thumbprint)
+
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # stopped in the meantime
+                self._loop.call_soon_threadsafe(close)
+
     def _run(self) -> None:
         try:
             # At its end, asyncio.run cancels held responses and unfinished handshakes.
@@ -100,11 +113,11 @@ class LoopbackServer:
             self._started.set_exception(error)
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_loop_error)
         stopping = asyncio.Event()
         servers: list[asyncio.Server] = []
-        factories = [_Factory(host) for host in self._hosts]
+        self._factories = factories = [_Factory(host) for host in self._hosts]
         try:
             for factory, sockets in zip(factories, self._sockets, strict=True):
                 context = factory.host.context
@@ -281,37 +294,58 @@ class _AlertingObject(ssl.SSLObject):
             raise ssl.SSLWantReadError from None
 
 
-class _AlertingContext(ssl.SSLContext):
-    """Gives each handshake access to its outgoing data."""
+class ServerContext(ssl.SSLContext):
+    """A server's context, which gives each handshake access to its outgoing data."""
 
     sslobject_class = _AlertingObject
+    #: The context of the next handshakes in its place.
+    successor: ServerContext | None = None
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any) -> ssl.SSLObject:
+        if self.successor is not None:
+            return self.successor.wrap_bio(incoming, outgoing, *args, **options)
         handshake = cast("_AlertingObject", super().wrap_bio(incoming, outgoing, *args, **options))
         handshake.outgoing = outgoing
         return handshake
 
 
-def server_context(authority: CertificateAuthority, *, demand_certificate: bool) -> ssl.SSLContext:
-    """Build a server's TLS context, with a new certificate for the names of loopback.
+def server_context(
+    authority: CertificateAuthority,
+    issued: IssuedCertificate,
+    *,
+    demand_certificate: bool,
+    crl_pem: bytes | None = None,
+) -> ServerContext:
+    """Build a server's TLS context.
 
     Args:
-        authority: Issues the certificate and verifies client certificates.
+        authority: Verifies client certificates.
+        issued: The server's certificate.
         demand_certificate: Require a client certificate of the authority.
+        crl_pem: The revocation list of client certificates.
     """
-    context = _AlertingContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = TLS_VERSIONS
     context.set_alpn_protocols(["h2", "http/1.1"])
-    if demand_certificate:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=authority.cert_pem.decode())
-    issued = authority.issue("localhost", sans=LOOPBACK_NAMES, client=False, server=True)
     # The ssl module reads a key only from a file; only the owner can read this one, and it is deleted at once.
     with tempfile.TemporaryDirectory(prefix="seic-sandbox-") as folder:
         path = Path(folder, "server.pem")
         path.write_bytes(issued.key_pem + issued.cert_pem)
         context.load_cert_chain(path)
+        if demand_certificate:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=authority.cert_pem.decode())
+        if crl_pem is not None:
+            crl = Path(folder, "crl.pem")
+            crl.write_bytes(crl_pem)
+            context.load_verify_locations(crl)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def issue_server_certificate(authority: CertificateAuthority) -> IssuedCertificate:
+    """Issue a certificate for the names of loopback."""
+    return authority.issue("localhost", sans=LOOPBACK_NAMES, client=False, server=True)
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
