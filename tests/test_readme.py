@@ -62,7 +62,18 @@ def test_the_first_screen_has_the_essentials() -> None:
         assert part in first
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/fastapi.md", "docs/observability.md", "docs/examples/README.md"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "README.md",
+        "docs/fastapi.md",
+        "docs/observability.md",
+        "docs/examples/README.md",
+        "docs/tutorial/first-call.md",
+        "docs/tutorial/fastapi.md",
+        "docs/tutorial/two-processes.md",
+    ],
+)
 def test_the_commands_install_from_the_clone(file: str) -> None:
     """There is no release yet; the extras of the commands exist."""
     text = (ROOT / file).read_text(encoding="utf-8")
