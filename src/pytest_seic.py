@@ -20,11 +20,24 @@ _Scope = Literal["session", "package", "module", "class", "function"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the settings of the plugin."""
+    parser.addoption(
+        "--seic-chaos",
+        action="store_true",
+        help="run each test that uses seic again with each of the standard faults, and name the tests that break",
+    )
     parser.addini(
         "seic_sandbox_scope",
         "the scope of the fixture seic_sandbox: function, class, module or session",
         default="function",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the runs with faults, if they are requested."""
+    if config.getoption("--seic-chaos"):
+        from seic.testing._fault_runs import FaultRuns
+
+        config.pluginmanager.register(FaultRuns(), "seic_chaos")
 
 
 def _sandbox_scope(*, fixture_name: str, config: pytest.Config) -> _Scope:
