@@ -19,6 +19,7 @@ from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.counts import Counts, HostCounts
 from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import Hold
+from seic.sandbox._server.received import ReceivedRequest, RequestKind
 
 __all__ = [
     "CertificateAuthority",
@@ -30,6 +31,8 @@ __all__ = [
     "HostCounts",
     "IssuedCertificate",
     "MockClock",
+    "ReceivedRequest",
+    "RequestKind",
     "Sandbox",
 ]
 

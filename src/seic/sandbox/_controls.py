@@ -12,7 +12,7 @@ from seic.sandbox._certificates import IssuedCertificate
 from seic.sandbox._server.counts import Counts, RequestCounter
 from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFailure
-from seic.sandbox._server.received import RequestRecorder
+from seic.sandbox._server.received import ReceivedRequest, RequestKind, RequestRecorder
 from seic.sandbox._server.refused_certificates import RefusedCertificates
 from seic.sandbox._token_registry import TokenRegistry
 
@@ -32,6 +32,29 @@ class SandboxControls:
     def counts(self) -> Counts:
         """The counts since the start, at this moment."""
         return self._counter.snapshot()
+
+    def received(
+        self, *, path: str | None = None, method: str | None = None, kind: RequestKind | None = None
+    ) -> list[ReceivedRequest]:
+        """Return the last 1,000 requests to both hosts, the oldest first.
+
+            (request,) = sandbox.received(path="/v1/orders", method="POST")
+            assert request.headers["Idempotency-Key"]
+
+        Args:
+            path: Only those with this path.
+            method: Only those with this method.
+            kind: Only `token`, `api`, `login`, `revocation` or `info` requests.
+        """
+        return [
+            each
+            for each in self._recorder.snapshot()
+            if path in (None, each.path) and method in (None, each.method) and kind in (None, each.kind)
+        ]
+
+    def clear_received(self) -> None:
+        """Forget the requests of `received`; `counts` and their numbers go on."""
+        self._recorder.clear()
 
     def revoke(self, token: Token | str) -> bool:
         """Revoke an access token without telling its client; return whether there was one."""

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 from aiohttp import hdrs, web
 
+from seic.sandbox._control.documents import describe_request, issue_token
 from seic.sandbox._control.fault_actions import apply_fault, clear, describe_faults
 from seic.sandbox._peer import Peer
 from seic.sandbox._sandbox import Sandbox
@@ -81,6 +83,17 @@ class ControlServer:
             apply_fault(self._sandbox, await _fields(request))
         elif route == ("DELETE", "/faults"):
             clear(self._sandbox, request.query.get("target"))
+        elif route == ("POST", "/tokens"):
+            return web.json_response(issue_token(self._sandbox, await _json_object(request)))
+        elif route == ("GET", "/received"):
+            query = request.query
+            received = self._sandbox.received(path=query.get("path"), method=query.get("method"))
+            return web.json_response({"received": [describe_request(each) for each in received]})
+        elif route == ("DELETE", "/received"):
+            self._sandbox.clear_received()
+            return web.Response(status=204)
+        elif route == ("GET", "/counts"):
+            return web.json_response(attrs.asdict(self._sandbox.counts))
         elif route != ("GET", "/faults"):
             return _error(404, "There is no such method or path.")
         return web.json_response(describe_faults(self._sandbox))
@@ -96,13 +109,20 @@ async def _fields(request: web.BaseRequest) -> Mapping[str, str]:
         return {name: str(value) for name, value in (await request.post()).items()}
     if request.content_type != _JSON:
         raise ValueError(f"Content-Type: must be {_FORM} or {_JSON}")
+    fields = await _json_object(request)
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+async def _json_object(request: web.BaseRequest) -> dict[str, Any]:
+    if request.content_type != _JSON:
+        raise ValueError(f"Content-Type: must be {_JSON}")
     try:
         fields: Any = json.loads(await request.read())
     except ValueError:
         raise ValueError("body: must be JSON") from None
     if not isinstance(fields, dict):
         raise ValueError("body: must be a JSON object")  # noqa: TRY004 - one kind for all mistakes of a request
-    return {name: str(value) for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _error(status: int, message: str) -> web.Response:
