@@ -42,6 +42,9 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[TARGET:]NAME[=SECONDS]",
         help="start with a fault of every token request, or with api: of every API request; docs/sandbox.md lists them",
     )
+    parser.add_argument(
+        "--openapi", type=Path, metavar="FILE", help="serve the examples of an OpenAPI document in JSON, too"
+    )
     actions = parser.add_subparsers(metavar="ACTION", title="actions on the sandbox of $SANDBOX_CONTROL", dest="action")
     fault = actions.add_parser("fault", help="inject a fault, or end all", allow_abbrev=False)
     fault.add_argument("fault", metavar="NAME", help="its name, or clear; docs/sandbox.md lists them")

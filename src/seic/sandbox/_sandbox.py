@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._controls import SandboxControls
 from seic.sandbox._dialects.oauth2 import ProviderUrls
 from seic.sandbox._dialects.platform_saml import IdentityProvider
+from seic.sandbox._openapi_routes import read_openapi
 from seic.sandbox._peer import Peer
 from seic.sandbox._registration import Registration
 from seic.sandbox._resource_server import ResourceServer
@@ -70,6 +73,11 @@ class Sandbox(SandboxCredentials, SandboxControls):
             with a certificate is counted at the mtls host, one without at the api host.
         api_port: The port of the api host, or of `proxy_url`; 0 for any free one.
         mtls_port: The port of the mtls host; 0 for any free one.
+        openapi: An OpenAPI document in JSON; the API also serves the examples of its operations.
+
+    Raises:
+        OSError: The OpenAPI document cannot be read.
+        ValueError: A lifetime, a path or the OpenAPI document is invalid.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Sandbox(SandboxCredentials, SandboxControls):
         behind_proxy: bool = False,
         api_port: int = 0,
         mtls_port: int = 0,
+        openapi: str | os.PathLike[str] | None = None,
     ) -> None:
         # The password needs form encoding, so that a client that forgets it fails.
         self._registration = Registration(
@@ -129,7 +138,11 @@ class Sandbox(SandboxCredentials, SandboxControls):
         )
         self._dispatcher = Dispatcher(
             find_route=self._routes.find,
-            resource_server=ResourceServer(self._registration.client_id, self._registry),
+            resource_server=ResourceServer(
+                self._registration.client_id,
+                self._registry,
+                () if openapi is None else read_openapi(Path(openapi)),
+            ),
             counter=self._counter,
             recorder=self._recorder,
             faults=self._faults,
