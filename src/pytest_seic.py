@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
     from seic.testing import CertificateFactory, Events, MockClocks, MockProvider
+    from seic.testing._fault_runs import FaultRuns
 
 _Scope = Literal["session", "package", "module", "class", "function"]
 
@@ -102,3 +103,10 @@ def seic_certificates(seic_sandbox: Sandbox, tmp_path: Path) -> CertificateFacto
     from seic.testing import CertificateFactory
 
     return CertificateFactory(seic_sandbox.authority, tmp_path, username=seic_sandbox.username)
+
+
+@pytest.fixture
+def seic_fault(pytestconfig: pytest.Config) -> str | None:
+    """The name of the fault of this run of `pytest --seic-chaos`; None in a run without a fault."""
+    runs: FaultRuns | None = pytestconfig.pluginmanager.get_plugin("seic_chaos")
+    return None if runs is None else runs.fault

@@ -21,8 +21,8 @@ from seic._tokens.store_guard import StoreGuard
 from seic._transport import AsyncTransport, Transport
 from seic.testing._patches import read_time_from
 
-#: The requests or calls that a fault applies to.
-FaultPlace: TypeAlias = Literal["token", "api", "store"]
+#: The requests or calls that a fault applies to; `certificate`: API requests with a client certificate.
+FaultPlace: TypeAlias = Literal["token", "api", "certificate", "store"]
 _HOUR = 3600.0
 #: The arguments of a response, an exception, or None for no change.
 Outcome: TypeAlias = "dict[str, Any] | Exception | None"
@@ -118,8 +118,8 @@ FAULTS = (
         once=True,
         outcome=_fail("RemoteProtocolError", "Server disconnected without sending a response. (injected)"),
     ),
-    ClientFault(name="certificate refused", place="api", outcome=_refuse_certificate),
-    ClientFault(name="certificate renewed", place="api", before=_renew_certificates),
+    ClientFault(name="certificate refused", place="certificate", outcome=_refuse_certificate),
+    ClientFault(name="certificate renewed", place="certificate", before=_renew_certificates),
     ClientFault(name="clock ahead by an hour", place="api", once=True, before=_jump),
     ClientFault(name="store down", place="store", outcome=lambda _: ConnectionError("the store is down (injected)")),
 )
@@ -177,16 +177,19 @@ class FaultInjection:
     def _install_api(self, patch: pytest.MonkeyPatch) -> None:
         send, send_sync = AsyncTransport.handle_async_request, Transport.handle_request
 
-        async def send_with(transport: Any, request: Any) -> Any:
+        def outcome_of(transport: Any, request: Any) -> Outcome:
             transport._guard.check(request.url)  # noqa: SLF001
             fault = self.take("api")
-            outcome = None if fault is None else fault.outcome(request)
+            if transport._config.certificate is not None:  # noqa: SLF001
+                fault = self.take("certificate") or fault
+            return None if fault is None else fault.outcome(request)
+
+        async def send_with(transport: Any, request: Any) -> Any:
+            outcome = outcome_of(transport, request)
             return await send(transport, request) if outcome is None else _response(outcome, httpx_of(type(request)))
 
         def send_sync_with(transport: Any, request: Any) -> Any:
-            transport._guard.check(request.url)  # noqa: SLF001
-            fault = self.take("api")
-            outcome = None if fault is None else fault.outcome(request)
+            outcome = outcome_of(transport, request)
             return send_sync(transport, request) if outcome is None else _response(outcome, httpx_of(type(request)))
 
         patch.setattr(AsyncTransport, "handle_async_request", send_with)

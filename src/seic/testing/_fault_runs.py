@@ -23,6 +23,12 @@ class FaultRuns:
         self._counts = dict.fromkeys((fault.name for fault in FAULTS), 0)
         self._broken: dict[str, list[tuple[str, str]]] = {fault.name: [] for fault in FAULTS}
 
+    @property
+    def fault(self) -> str | None:
+        """The name of the present fault."""
+        fault = self._injection.fault
+        return None if fault is None else fault.name
+
     def pytest_sessionstart(self) -> None:
         """Prepare the clients of the process."""
         self._stack.enter_context(self._injection.installed())
