@@ -81,23 +81,23 @@ def _renew_certificates() -> None:
             identity._replace(credential.certificate, credential.trust)
 
 
-class _Ahead:
-    """The functions of a source of time, ahead by some seconds."""
+class _NextHour:
+    """The functions of a source of time, an hour ahead."""
 
-    def __init__(self, source: Any, seconds: float) -> None:
-        self._source, self._seconds = source, seconds
+    def __init__(self, source: Any) -> None:
+        self._source = source
 
     def monotonic(self) -> float:
         now: float = self._source.monotonic()
-        return now + self._seconds
+        return now + _HOUR
 
     def time(self) -> float:
         now: float = self._source.time()
-        return now + self._seconds
+        return now + _HOUR
 
 
 def _jump() -> None:
-    read_time_from(_Ahead(read_time_from(time), _HOUR))
+    read_time_from(_NextHour(read_time_from(time)))
 
 
 _PAGE = "<!doctype html><title>Sign in</title><p>Sign in to the network"
