@@ -55,6 +55,11 @@ class SandboxControls:
         """The counts since the start, at this moment."""
         return self._counter.snapshot()
 
+    @property
+    def token_requests(self) -> int:
+        """The number of token requests, at both hosts."""
+        return self.counts.token_requests
+
     def received(
         self, *, path: str | None = None, method: str | None = None, kind: RequestKind | None = None
     ) -> list[ReceivedRequest]:
