@@ -199,7 +199,11 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
     is_final = not reply.is_success and reply.status not in (408, 429) and "Retry-After" not in reply.headers
     if is_final and error is not None and is_refusal(error.code, error.description):
         refuse(reply, error, hint=hint)
-    if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and is_passing(error.code)):
+    if (
+        reply.means in (408, 429)
+        or 500 <= reply.means < 600
+        or (error is not None and is_passing(error.code, error.description))
+    ):
         _raise_unavailable(reply)
     if reply.is_success or 400 <= reply.status < 500:
         refuse(reply, error or ErrorBody(), hint=hint)
@@ -240,9 +244,19 @@ def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoRetu
 
 
 def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
-    """Raise TokenRequestRefused for a JSON object without an access token, unless it has members of a success only."""
+    """Raise TokenRequestRefused for a JSON object without an access token, unless it has members of a success only.
+
+    A body in another form, such as a list, a form or XML, is a refusal if it says so.
+    """
     document = reply.document
-    if isinstance(document, JsonBodyError) or document.get("access_token") is not None:
+    if isinstance(document, JsonBodyError):
+        from seic._oauth.error_codes import is_refusal
+
+        error = read_error(reply.body, provider=reply.provider, secrets=reply.secrets)
+        if error is not None and is_refusal(error.code, error.description):
+            refuse(reply, error, hint=hint)
+        return
+    if document.get("access_token") is not None:
         return
     if not document.keys() <= _OF_A_SUCCESS:
         refuse(reply, any_words(document, reply.error) or ErrorBody(), hint=hint)

@@ -91,8 +91,10 @@ def use_state_after(error: SeicError) -> UseState:
 
 
 def _state_after_refusal(error: TokenRequestRefused) -> UseState:
-    from seic._oauth.error_codes import ErrorSubject, subject_of
+    from seic._oauth.error_codes import ErrorSubject, is_about_limit, subject_of
 
+    if is_about_limit(error.code):
+        return UseState.UNUSED
     subject = subject_of(error.code, error.description)
     if subject is ErrorSubject.CLIENT or error.status is None:
         return UseState.UNUSED
