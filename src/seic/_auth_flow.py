@@ -21,7 +21,6 @@ from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._httpx import REATTACH, REATTACHED, Auth, either
 from seic._identity import Identity
-from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
@@ -241,6 +240,8 @@ class AuthFlow(Auth):
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._give_up_retry(response, "the request was redirected, and another origin answered")
+        from seic._oauth.challenges import is_token_rejected
+
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
             return self._give_up_retry(response, "the response does not reject the token")
         if not self._cache.may_refresh_after_401(cached, _method_and_path(response)):

@@ -23,7 +23,6 @@ from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._httpx import AsyncBaseTransport, BaseTransport, either
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._public import publish
@@ -197,6 +196,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
         status = response.status_code
         if not _is_transient(status, prefix or b""):
             return None
+        from seic._oauth.challenges import parse_retry_after
+
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
         # Of the request: httpx has not linked it to the response yet.
         secrets = credentials_in(request)

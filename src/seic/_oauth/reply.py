@@ -24,7 +24,7 @@ _SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
-_STATUS = re.compile(r"[45][0-9]{2}")
+_STATUS = r"[45][0-9]{2}"
 # RFC 6749 §5.2, and the gateway's; what to do about each.
 _ADVICE_BY_CODE = {
     "invalid_client": "check client_id and client_secret, and that the provider takes this way of sending them",
@@ -51,7 +51,7 @@ _MEMBERS = _OF_A_SUCCESS | {"error", "active", "cascade", "cnf", "exp", *_TOKENS
 _FAILURE_FLAGS = {"success": ("false", "0"), "ok": ("false", "0"), "status": ("error", "fail", "failed", "failure")}
 _NUMBERS_OF_ERRORS = ("errcode", "errorcode", "errno", "errors")
 # Codes by which a document says that it is none.
-_OF_NO_ERROR = re.compile(r"0+|2[0-9]{2}|ok|success", re.IGNORECASE)
+_OF_NO_ERROR = r"(?i)0+|2[0-9]{2}|ok|success"
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
     401: "check client_id, client_secret and the grant's credentials",
@@ -112,7 +112,7 @@ class Reply:
         if isinstance(self.document, JsonBodyError):
             return None
         error = error_in(self.document, provider=self.provider)
-        if error is not None and not self.document.get("error") and _OF_NO_ERROR.fullmatch(error.code or ""):
+        if error is not None and not self.document.get("error") and re.fullmatch(_OF_NO_ERROR, error.code or ""):
             return None
         if self.document.get("error") or _says_failure(self.document):
             # The words may be in any member.
@@ -123,7 +123,7 @@ class Reply:
     def means(self) -> int:
         """The status that the reply means: that of the body if the response's is a success and the body an error."""
         code = self.error.code if self.is_success and self.error is not None else None
-        return int(code) if code is not None and _STATUS.fullmatch(code) else self.status
+        return int(code) if code is not None and re.fullmatch(_STATUS, code) else self.status
 
     @property
     def url_setting(self) -> str:

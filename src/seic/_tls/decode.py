@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_info import CertificateFields, CertificateInfo, read_fields
+from seic._tls.certificate_fields import CertificateFields, read_fields
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import (
     PemBlock,

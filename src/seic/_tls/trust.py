@@ -46,7 +46,7 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
+_HASHED_NAME = r"[0-9a-f]{8}\.\d+"
 _SUFFIXES = {".pem", ".crt", ".cer", ".der"}
 # A file that was not changed for so many seconds is not being written.
 _WRITING_SECONDS = 60
@@ -285,7 +285,9 @@ def _files(directory: Path) -> list[CredentialFile]:
     except OSError as error:
         raise unreadable_error(str(directory), error.strerror or "ca") from None
     real = {
-        os.path.realpath(path): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)
+        os.path.realpath(path): path
+        for path in names
+        if path.suffix in _SUFFIXES or re.fullmatch(_HASHED_NAME, path.name)
     }
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
@@ -386,7 +388,7 @@ def _of_system() -> TrustStore:
 
 def _has_hashed_names(directory: str, *, unlistable: bool) -> bool:
     try:
-        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+        return any(re.fullmatch(_HASHED_NAME, name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
     except OSError:  # it does not exist, or this user may not list it
         return unlistable
 
