@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
 import httpx
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
@@ -34,7 +33,6 @@ _UNAUTHORIZED = 401
 _SERVER_ERROR = 500
 
 
-@attrs.define(eq=False, repr=False)
 class _Attached:
     """The headers of the last request, before and after the token was attached.
 
@@ -42,9 +40,12 @@ class _Attached:
     part of the work for a request with a fresh token. It is never changed; a frozen class would take longer to create.
     """
 
-    cached: CachedToken | None = None
-    before: list[tuple[bytes, bytes]] | None = None
-    after: Any = None
+    __slots__ = ("after", "before", "cached")
+
+    def __init__(
+        self, cached: CachedToken | None = None, before: list[tuple[bytes, bytes]] | None = None, after: Any = None
+    ) -> None:
+        self.cached, self.before, self.after = cached, before, after
 
 
 class AuthFlow(Auth):

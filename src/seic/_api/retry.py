@@ -15,8 +15,6 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
-
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
 from seic._api.replayable_body import ReplayableBody
@@ -124,6 +122,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
                 if pause is None or not await body.rewind():
                     return response
                 await response.aclose()
+            import anyio
+
             await anyio.sleep(pause)
             sign_retry(request)
             attempt += 1

@@ -12,7 +12,6 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
@@ -288,6 +287,8 @@ def _words(reply: Reply, error: ErrorBody) -> str:
 
 
 def _raise_unavailable(reply: Reply) -> NoReturn:
+    from seic._oauth.challenges import parse_retry_after
+
     error = reply.error or ErrorBody()
     retry_after = parse_retry_after(reply.headers.get("Retry-After"), now=reply.now)
     tracking_id = reply.tracking_id(error)

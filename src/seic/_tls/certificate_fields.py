@@ -172,6 +172,24 @@ def read_fields(der: bytes) -> CertificateFields:
         raise ValueError("a field is missing") from None
 
 
+def certificate_info(fields: CertificateFields, *, key_type: str, is_self_signed: bool) -> CertificateInfo:
+    """Return the public facts of a certificate; the two arguments are not among its fields."""
+    serial_number = f"{fields.serial_number:X}"
+    return CertificateInfo(
+        der=fields.der,
+        subject=fields.subject.text,
+        common_name=fields.subject.common_name,
+        issuer=fields.issuer.text,
+        serial_number=serial_number.zfill(len(serial_number) + len(serial_number) % 2),
+        not_before=fields.not_before,
+        not_after=fields.not_after,
+        key_type=key_type,
+        is_ca=fields.is_ca,
+        is_self_signed=is_self_signed,
+        allows_client_auth=fields.allows_client_auth,
+    )
+
+
 def _members(extensions: dict[str, tuple[Element, ...]], kind: str) -> tuple[Element, ...]:
     # Of an extension that is a SEQUENCE; none if it is absent or damaged.
     return next((value.parts for value in extensions.get(kind, ())), ())
