@@ -158,6 +158,20 @@ def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
             id="down",
         ),
         pytest.param(
+            httpx.Response(200, html="<title>Log in</title>"),
+            {"status": 200, "reason": None},
+            "The reply of the token endpoint cannot be used (status 200).",
+            "provider.token_url",
+            id="a page",
+        ),
+        pytest.param(
+            httpx.Response(302, headers={"Location": "https://other.example/"}),
+            {"status": 302, "reason": None},
+            "The reply of the token endpoint cannot be used (status 302).",
+            "provider.token_url",
+            id="a redirect",
+        ),
+        pytest.param(
             httpx.ConnectTimeout("10.0.0.1"),
             {"status": None, "reason": "httpx.ConnectTimeout"},
             "The token endpoint cannot be reached (httpx.ConnectTimeout).",

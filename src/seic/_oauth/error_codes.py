@@ -43,7 +43,7 @@ _REFUSALS = frozenset(
 _PASSING = frozenset({"server_error", "temporarily_unavailable"})
 # The same in other words; not `quota` and `limit`, since an account may be locked by more attempts.
 _SAYS_PASSING = re.compile(
-    r"_(?:unavailable|busy|overloaded|maintenance|internal|time_?out|timed_out|try_again|throttled|throttling"
+    r"_(?:unavailable|busy|overloaded|maintenance|internal(?:_server)?_(?:error|failure)|time_?out|timed_out|try_again|throttled|throttling"
     r"|rate_?limit(?:ed)?|too_many_requests|(?:system|fatal)_error)_"
 )
 # Words of an error that is about neither the client nor the grant.
