@@ -140,7 +140,7 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
             content: Other arguments of `httpx.Response`, such as `json`, `text` and `headers`.
         """
         answer = {"status_code": status_code, **content}
-        self.expect(ExpectedRequest(answer=answer, method=method, path=path, times=times, protected=protected))
+        self._expect(ExpectedRequest(answer=answer, method=method, path=path, times=times, protected=protected))
 
     def add_exception(
         self,
@@ -152,10 +152,9 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
         protected: bool = True,
     ) -> None:
         """Raise an exception in place of a response, such as `httpx.ReadTimeout("slow")`; see `add_response`."""
-        self.expect(ExpectedRequest(answer=exception, method=method, path=path, times=times, protected=protected))
+        self._expect(ExpectedRequest(answer=exception, method=method, path=path, times=times, protected=protected))
 
-    def expect(self, expected: ExpectedRequest) -> None:
-        """Answer requests; `add_response` and `add_exception` call this."""
+    def _expect(self, expected: ExpectedRequest) -> None:
         self._expected.append(expected)
 
     def check(self) -> None:

@@ -68,7 +68,7 @@ class Recording:
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: nothing is recorded; run pytest --seic-record with this test once")
         for entry in json.loads(self.path.read_text(encoding="utf-8"))["requests"]:
-            self._mock.expect(_expected(entry))
+            self._mock._expect(_expected(entry))  # noqa: SLF001 - of this package
         with without_network(self._mock):
             yield
         self._mock.check()
