@@ -75,6 +75,9 @@ _MAX_OBJECTS = 50
 _LONGEST_TEXT = 64 * 1024
 _CONTROL = rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]"
 _TITLE = r"(?i)<title[^<>]*>([^<]+)"
+# An error in the encoding of a form, and a code alone.
+_FORM = r"error=([A-Za-z0-9._-]{1,100})(?:&\S*)?"
+_CODE = r"[a-z]+(?:_[a-z]+)+"
 _TAG = r"<[^<>]*>"
 # Pages of standards, which say no more than the status (RFC 9457 §4.2.1).
 _NO_CODE = r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*"
@@ -243,6 +246,13 @@ def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     import html
 
     text = redact(html.unescape(redact(text, secrets)), secrets) if "&" in text else redact(text, secrets)
+    if (form := re.fullmatch(_FORM, text.strip())) is not None:
+        from urllib.parse import parse_qs
+
+        members = parse_qs(form[0])
+        return ErrorBody(code=form[1], description="; ".join(members.get("error_description", [])) or None)
+    if re.fullmatch(_CODE, text.strip()):
+        return ErrorBody(code=text.strip(), is_text=True)
     if text.lstrip().startswith("<"):
         title = re.search(_TITLE, text)
         text = title[1] if title else re.sub(_TAG, " ", text)
