@@ -216,9 +216,9 @@ def release(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.install("build", *_group("release"))
     environment = {"SOURCE_DATE_EPOCH": _output(session, "git", "log", "-1", "--format=%ct")}
-    builds = []
+    folder, builds = Path(session.create_tmp()), []
     for name in ("first", "second"):  # in different folders, so that no path of this machine can be in the files
-        source = Path(session.create_tmp(), name, "seic")
+        source = folder / name / "seic"
         shutil.rmtree(source, ignore_errors=True)
         source.mkdir(parents=True)
         archive = source.parent / "source.tar"
@@ -228,7 +228,7 @@ def release(session: nox.Session) -> None:
         builds.append({path.name: path.read_bytes() for path in sorted((source / "dist").iterdir())})
     if builds[0] != builds[1]:
         session.error("the two builds differ")
-    shutil.copytree(source / "dist", dist)
+    shutil.copytree(folder / "second" / "seic" / "dist", dist)
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
 
     (wheel,) = dist.glob("*.whl")
