@@ -90,6 +90,11 @@ def _token_problem(health: Health, error: LastError, consequence: str, credentia
     if error.what == "token refused":
         what, remedy = _refusal(error.status, error.code, credentials)
         return HealthProblem(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+    if error.what == "secret rejected":
+        cause = f"The provider refuses the new client secret or password{error.facts}; the previous one is used."
+        return HealthProblem(
+            health, cause, "Register the new secret at the provider, or restore the previous one.", error
+        )
     if error.reason in _OUR_CERTIFICATE:
         cause = f"The server refuses the client certificate{error.facts}.{consequence}"
         return HealthProblem(health, cause, "Check the certificate, and its registration at the provider.", error)
