@@ -29,7 +29,7 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     for host, description in (
         ("api", "of the host without client certificates"),
         ("mtls", "of the host that requires one"),
-        ("control", "of the health route, over plain HTTP"),
+        ("control", "of the live page and the health route, over plain HTTP"),
     ):
         parser.add_argument(
             f"--{host}-port", type=_port, default=0, metavar="PORT", help=f"the port {description}; by default any"

@@ -154,6 +154,9 @@ async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, b
         pytest.param({"message": "Token has expired"}, id="a token in words"),
         pytest.param({"code": 40029, "message": "invalid code"}, id="a code in words"),
         pytest.param(b"invalid refresh token", id="a text"),
+        pytest.param({"error": "interaction_required"}, id="a step of the user: Azure"),
+        pytest.param({"error": "consent_required"}, id="a consent (OpenID Connect Core §3.1.2.6)"),
+        pytest.param({"error": "login_required"}, id="a login"),
     ],
 )
 async def test_a_refused_grant_uses_it_up(body: Any) -> None:
@@ -189,6 +192,17 @@ async def test_a_refusal_in_no_json_object_uses_it_up(status: int, body: bytes) 
             assert (caught.value.status, caught.value.code) == (expected, "login_required")
             clock.advance(TEN_MINUTES)
     assert provider.asked == ["r0"]
+
+
+async def test_a_challenge_without_a_body_is_a_refusal() -> None:
+    """Its code and words count like those of a body."""
+    provider, clock = FakeProvider(), FakeClock()
+    challenge = 'Bearer realm="x", error="invalid_grant", error_description="expired"'
+    provider.plan.append(httpx.Response(401, headers={"WWW-Authenticate": challenge}))
+    async with _client(provider, clock) as client:
+        with pytest.raises(TokenRequestRefused, match="expired") as caught:
+            await client.token()
+    assert caught.value.code == "login_required"
 
 
 @pytest.mark.parametrize("code", ["slow_down", "quota_exceeded", "DailyLimitReached", "too_many_attempts"])

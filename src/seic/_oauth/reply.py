@@ -12,7 +12,7 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_retry_after
+from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
@@ -108,7 +108,8 @@ class Reply:
         """The error that the body carries; None if a success has none in a known form, or an error has no words."""
         if not self.is_success:
             content_type = self.headers.get("Content-Type")
-            return read_error(self.body, provider=self.provider, secrets=self.secrets, content_type=content_type)
+            error = read_error(self.body, provider=self.provider, secrets=self.secrets, content_type=content_type)
+            return error or self._challenge()
         if isinstance(self.document, JsonBodyError):
             return None
         error = error_in(self.document, provider=self.provider)
@@ -118,6 +119,13 @@ class Reply:
             # The words may be in any member.
             return any_words(self.document, error or ErrorBody())
         return error
+
+    def _challenge(self) -> ErrorBody | None:
+        """Return the error of a `WWW-Authenticate` (RFC 6750 §3)."""
+        for challenge in parse_challenges(self.headers.get_list("WWW-Authenticate")):
+            if code := challenge.parameters.get("error"):
+                return ErrorBody(code=code, description=challenge.parameters.get("error_description"))
+        return None
 
     @property
     def means(self) -> int:

@@ -53,7 +53,7 @@ def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], 
             note(f"variables: {options.env_file}")
         else:
             write("".join(f"export {line}" for line in lines))
-        note(f"health: {control.url}/health")
+        note(f"page: {control.page_url}")
         note(f"{sandbox.api_url}, with a client certificate {sandbox.mtls_url}; end with Ctrl-C")
         signal.sigwait(ends)
 

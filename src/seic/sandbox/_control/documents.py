@@ -1,4 +1,4 @@
-"""The control's JSON about requests and tokens.
+"""The control's JSON about requests, tokens and the state.
 
 Values of a request that may be secret are not in it: the sandbox may get a secret that is not its own by mistake.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from aiohttp import hdrs
 
+from seic.sandbox._certificates import common_name_of
+from seic.sandbox._control.fault_actions import describe_faults
 from seic.sandbox._dialects.sei_gateway import APP_KEY
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.received import ReceivedRequest
@@ -34,6 +37,20 @@ def describe_request(request: ReceivedRequest) -> dict[str, Any]:
         "has_token": hdrs.AUTHORIZATION in request.headers,
         "has_app_key": APP_KEY in request.headers,
         "body_length": len(request.body),
+    }
+
+
+def describe_state(sandbox: Sandbox) -> dict[str, Any]:
+    """Return the faults, tokens and certificates of a sandbox."""
+    return {
+        **describe_faults(sandbox),
+        "api_url": sandbox.api_url,
+        "mtls_url": sandbox.mtls_url,
+        "tokens": [attrs.asdict(token) for token in sandbox.active_tokens],
+        "certificates": [
+            {"common_name": common_name_of(each.certificate), "thumbprint": each.thumbprint}
+            for each in sandbox.issued_certificates
+        ],
     }
 
 
