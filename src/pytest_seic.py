@@ -5,6 +5,7 @@ It is outside of the package, since pytest imports it in each run: nothing of se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
-    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider
+    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider, Recording
     from seic.testing._fault_runs import FaultRuns
 
 _Scope = Literal["session", "package", "module", "class", "function"]
@@ -25,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seic-chaos",
         action="store_true",
         help="run each test that uses seic again with each of the standard faults, and name the tests that break",
+    )
+    parser.addoption(
+        "--seic-record",
+        action="store_true",
+        help="let the fixture seic_recording send requests, and write their responses to files",
     )
     parser.addini(
         "seic_sandbox_scope",
@@ -110,3 +116,15 @@ def seic_fault(pytestconfig: pytest.Config) -> str | None:
     """The name of the fault of this run of `pytest --seic-chaos`; None in a run without a fault."""
     runs: FaultRuns | None = pytestconfig.pluginmanager.get_plugin("seic_chaos")
     return None if runs is None else runs.fault
+
+
+@pytest.fixture
+def seic_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
+    """Responses recorded from a real environment with `pytest --seic-record`, and replayed without the option."""
+    from seic.testing import Recording
+
+    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    path = request.path.parent / "recordings" / request.path.stem / f"{name}.json"
+    recording = Recording(path, is_recording=bool(request.config.getoption("--seic-record")))
+    with recording.running():
+        yield recording

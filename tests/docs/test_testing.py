@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests._support.documents import ROOT
+from seic.sandbox import Sandbox
+from tests._support.documents import ROOT, set_environment
 
 _TEXT = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("docs/testing.md", "README.md"))
 _FENCES = re.findall(r"^```python\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)
@@ -20,10 +21,15 @@ filterwarnings = error
 _OPTIONS = ("--disable-plugin-autoload", "-p", "pytest_seic", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin")
 
 
-def test_the_blocks_pass(pytester: pytest.Pytester) -> None:
-    """None is skipped, and each has a test."""
+def test_the_blocks_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block with a test; that of recordings is recorded first."""
     pytester.makeini(_SETTINGS)
     pytester.makepyfile(**{f"test_block_{number}": block for number, block in enumerate(_BLOCKS)})
+    (recorded,) = (number for number, block in enumerate(_BLOCKS) if "seic_recording" in block)
+    with Sandbox() as sandbox:
+        set_environment(sandbox, monkeypatch)
+        first = pytester.runpytest_subprocess(*_OPTIONS, "--seic-record", f"test_block_{recorded}.py")
+    first.assert_outcomes(passed=1)
     result = pytester.runpytest_subprocess(*_OPTIONS)
 
     # One has four rows.

@@ -154,6 +154,9 @@ async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, b
         pytest.param({"message": "Token has expired"}, id="a token in words"),
         pytest.param({"code": 40029, "message": "invalid code"}, id="a code in words"),
         pytest.param(b"invalid refresh token", id="a text"),
+        pytest.param({"error": "interaction_required"}, id="a step of the user: Azure"),
+        pytest.param({"error": "consent_required"}, id="a consent (OpenID Connect Core §3.1.2.6)"),
+        pytest.param({"error": "login_required"}, id="a login"),
     ],
 )
 async def test_a_refused_grant_uses_it_up(body: Any) -> None:
@@ -191,6 +194,17 @@ async def test_a_refusal_in_no_json_object_uses_it_up(status: int, body: bytes) 
     assert provider.asked == ["r0"]
 
 
+async def test_a_challenge_without_a_body_is_a_refusal() -> None:
+    """Its code and words count like those of a body."""
+    provider, clock = FakeProvider(), FakeClock()
+    challenge = 'Bearer realm="x", error="invalid_grant", error_description="expired"'
+    provider.plan.append(httpx.Response(401, headers={"WWW-Authenticate": challenge}))
+    async with _client(provider, clock) as client:
+        with pytest.raises(TokenRequestRefused, match="expired") as caught:
+            await client.token()
+    assert caught.value.code == "login_required"
+
+
 @pytest.mark.parametrize("code", ["slow_down", "quota_exceeded", "DailyLimitReached", "too_many_attempts"])
 async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
     """It is paused like a refusal, since an account may be locked; then the same refresh token gets a token."""
@@ -208,8 +222,16 @@ async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
     assert provider.asked == ["r0", "r0"]
 
 
-@pytest.mark.parametrize("body", [b"error=invalid_client&error_description=no", b"invalid_client"])
-async def test_a_refused_client_in_no_json_object_is_paused(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"error=invalid_client&error_description=no", "invalid_client"),
+        (b"invalid_client", "invalid_client"),
+        (b"<error>Invalid client</error>", None),
+        (b"Unknown client", None),
+    ],
+)
+async def test_a_refused_client_in_no_json_object_is_paused(body: bytes, code: str | None) -> None:
     """In four seconds one request is sent."""
     provider, clock = FakeProvider(), FakeClock()
     provider.plan.extend(_reply(200, body) for _ in range(9))
@@ -217,7 +239,7 @@ async def test_a_refused_client_in_no_json_object_is_paused(body: bytes) -> None
         for _ in range(8):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
-            assert (caught.value.status, caught.value.code) == (200, "invalid_client")
+            assert (caught.value.status, caught.value.code) == (200, code)
             clock.advance(0.5)
     assert provider.asked == ["password"]
 

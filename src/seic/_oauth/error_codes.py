@@ -81,6 +81,8 @@ _BAD_IN_CODE = _refusing(rf"{_GRANT_NAMES}|{_CLIENT_NAMES}|codes?|(?<!access_)to
 _BAD_CODE = _refusing(r"codes?|(?<!access_)tokens?")
 _SAYS_GRANT = re.compile(rf"_(?:{_GRANT_NAMES})_")
 _SAYS_GRANT_IN_CODE = re.compile(rf"_(?:{_GRANT_NAMES}|codes?|(?<!access_)tokens?)_")
+# A step of the user, which only another login brings (OpenID Connect Core §3.1.2.6).
+_SAYS_LOGIN = re.compile(r"_(?:interaction|consent|login|account_selection)_required_")
 _SAYS_CLIENT = re.compile(rf"_(?:{_CLIENT_NAMES})_")
 
 
@@ -137,7 +139,7 @@ def subject_of(code: str | None, description: str | None) -> ErrorSubject:
     known, words = known_code(code), _words(code)
     if known in _OF_THE_CLIENT:
         return ErrorSubject.CLIENT
-    if known in _OF_THE_GRANT:
+    if known in _OF_THE_GRANT or _SAYS_LOGIN.search(words):
         return ErrorSubject.GRANT
     # Servers write `unauthorized_client` for a wrong secret too; what it is about is in the description.
     if known != "unauthorized_client":
