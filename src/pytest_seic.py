@@ -5,6 +5,7 @@ It is outside of the package, since pytest imports it in each run: nothing of se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,18 +14,37 @@ import pytest
 
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
-    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider
+    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider, Recording
+    from seic.testing._fault_runs import FaultRuns
 
 _Scope = Literal["session", "package", "module", "class", "function"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the settings of the plugin."""
+    parser.addoption(
+        "--seic-chaos",
+        action="store_true",
+        help="run each test that uses seic again with each of the standard faults, and name the tests that break",
+    )
+    parser.addoption(
+        "--seic-record",
+        action="store_true",
+        help="let the fixture seic_recording send requests, and write their responses to files",
+    )
     parser.addini(
         "seic_sandbox_scope",
         "the scope of the fixture seic_sandbox: function, class, module or session",
         default="function",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the runs with faults, if they are requested."""
+    if config.getoption("--seic-chaos"):
+        from seic.testing._fault_runs import FaultRuns
+
+        config.pluginmanager.register(FaultRuns(), "seic_chaos")
 
 
 def _sandbox_scope(*, fixture_name: str, config: pytest.Config) -> _Scope:
@@ -89,3 +109,22 @@ def seic_certificates(seic_sandbox: Sandbox, tmp_path: Path) -> CertificateFacto
     from seic.testing import CertificateFactory
 
     return CertificateFactory(seic_sandbox.authority, tmp_path, username=seic_sandbox.username)
+
+
+@pytest.fixture
+def seic_fault(pytestconfig: pytest.Config) -> str | None:
+    """The name of the fault of this run of `pytest --seic-chaos`; None in a run without a fault."""
+    runs: FaultRuns | None = pytestconfig.pluginmanager.get_plugin("seic_chaos")
+    return None if runs is None else runs.fault
+
+
+@pytest.fixture
+def seic_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
+    """Responses recorded from a real environment with `pytest --seic-record`, and replayed without the option."""
+    from seic.testing import Recording
+
+    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    path = request.path.parent / "recordings" / request.path.stem / f"{name}.json"
+    recording = Recording(path, is_recording=request.config.getoption("--seic-record"))
+    with recording.running():
+        yield recording

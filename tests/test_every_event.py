@@ -64,6 +64,17 @@ async def a_refusal(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
             await client.get("/v1/accounts")
 
 
+async def a_new_secret(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+    """A new secret is refused, and the previous one accepted."""
+    secrets = ["one"]
+    config = gateway.config(client_secret=lambda: secrets[-1])
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
+        await client.token()
+        secrets.append("two")
+        gateway.plan.append(httpx.Response(401, json={"code": "c", "message": "m"}))
+        await client.token(force=True)
+
+
 async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
     """A refresh fails, and the next one works."""
     async with gateway.client(on_event=heard) as client:
@@ -159,6 +170,7 @@ TOLD_BY: dict[type[events.Event], Story] = {
     events.TokenRequested: a_call,
     events.TokenAcquired: a_call,
     events.TokenRefused: a_refusal,
+    events.SecretRejected: a_new_secret,
     events.TokenEndpointDown: an_outage,
     events.TokenEndpointRecovered: an_outage,
     events.RequestRetried: a_dead_token,

@@ -39,7 +39,7 @@ logins = Logins(
     secure=not url.startswith("http://localhost:"),  # plain http is for the developer's machine only
 )
 
-app = FastAPI(lifespan=lifespan(service, also=logins.lifespan))
+app = FastAPI(lifespan=lifespan(service, also=logins.lifespan, retry=seic.Retry()))
 app.include_router(logins.router)
 app.routes.append(readiness_route("/ready"))
 add_exception_handlers(app)
@@ -52,7 +52,9 @@ PERSONAL = {"Cache-Control": "no-store"}
 @app.get("/accounts")
 async def accounts(client: SeicClient) -> Any:
     """Call the gateway as the service."""
-    return (await client.get("/v1/investments/accounts")).json()
+    reply = await client.get("/v1/investments/accounts")
+    seic.raise_for_status(reply)
+    return reply.json()
 
 
 @app.get("/")

@@ -18,11 +18,12 @@ from seic._model.secret import Unpicklable
 from seic._model.token import Token
 from seic._network.transport_factory import TransportFactory
 from seic._oauth.device import DeviceAuthorization, build_device_request, next_interval, parse_device_reply
+from seic._oauth.reply import Reply
 from seic._portal import run
 from seic._public import publish
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.endpoint import TokenEndpoint
-from seic._tokens.exchange import without_frames
+from seic._tokens.exchange import in_two_attempts, without_frames
 from seic._transport import identity_of
 
 _Transport: TypeAlias = AnyTransport
@@ -168,10 +169,15 @@ async def _begin(endpoint: TokenEndpoint) -> DeviceLogin:
     if not isinstance(grant, DeviceCode):
         raise TypeError("the grant must be a DeviceCode")
     begun = endpoint.clock.monotonic()
-    context = await endpoint.off_loop(endpoint.context)
-    request = await endpoint.off_loop(partial(build_device_request, context, grant=grant))
-    reply = await endpoint.send(request, endpoint.timeout)
-    authorization = parse_device_reply(reply)
+
+    async def attempt(seconds: float) -> Reply:
+        # Built again, because a client assertion works once.
+        context = await endpoint.off_loop(endpoint.context)
+        return await endpoint.send(
+            await endpoint.off_loop(partial(build_device_request, context, grant=grant)), seconds
+        )
+
+    authorization = parse_device_reply(await in_two_attempts(attempt, endpoint.timeout))
     return DeviceLogin(
         user_code=authorization.user_code,
         verification_uri=authorization.verification_uri,

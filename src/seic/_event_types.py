@@ -205,6 +205,21 @@ class TokenRefused(Event):
 
 
 @_event
+class SecretRejected(Event):
+    """The endpoint refused a new client secret or password, and accepted the previous one, which is used.
+
+    The new one is tried again with the next refresh.
+    """
+
+    name: ClassVar[str] = "secret rejected"
+    level: ClassVar[int] = 30
+    host: str
+    status: int | None
+    code: str | None
+    tracking_id: str | None = None
+
+
+@_event
 class TokenEndpointDown(Event):
     """An attempt failed; `retry_in` is the pause before the next in seconds, `serving` whether a token is valid.
 
@@ -348,6 +363,7 @@ publish(
         "Event",
         "TokenAcquired",
         "TokenRefused",
+        "SecretRejected",
         "TokenNotBound",
         "TokenEndpointDown",
         "TokenEndpointRecovered",

@@ -91,6 +91,8 @@ def _read(path: Path, limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; write the content to a file and name that")
         data = file.read(limit + 1)
+    if data is None:
+        raise OSError(errno.EAGAIN, "it has nothing to read at the moment, like a device; name a file with the content")
     if len(data) <= limit:
         return data
     del data  # a traceback would show it

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from types import FunctionType
-from typing import Any, ForwardRef
+from typing import Any, ForwardRef, cast
 
 
 def publish(module: str, names: Iterable[str], namespace: Mapping[str, object]) -> None:
@@ -50,6 +51,8 @@ def _make_serializable(kind: Any) -> None:
     kind.__iter__ = None
     kind.__get_pydantic_core_schema__ = classmethod(_core_schema)
     kind.__get_pydantic_json_schema__ = classmethod(_json_schema)
+    # Pydantic asks the value itself if the annotation is `Any`.
+    kind.__pydantic_serializer__ = property(_serializer)
 
 
 def _keys(value: Any) -> list[str]:
@@ -92,6 +95,18 @@ def _json(value: Any) -> object:
 def _core_schema(kind: type, _source: object, _handler: object) -> dict[str, object]:
     # As `pydantic_core.core_schema` builds it, without an import.
     return {"type": "is-instance", "cls": kind, "serialization": {"type": "function-plain", "function": _members}}
+
+
+def _serializer(value: Any) -> object:
+    kind: Any = type(value)
+    return _serializer_of(kind)
+
+
+@functools.cache
+def _serializer_of(kind: type) -> object:
+    from pydantic_core import SchemaSerializer
+
+    return SchemaSerializer(cast("Any", _core_schema(kind, None, None)))
 
 
 def _json_schema(kind: type, _schema: object, _handler: object) -> dict[str, object]:

@@ -29,7 +29,7 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     for host, description in (
         ("api", "of the host without client certificates"),
         ("mtls", "of the host that requires one"),
-        ("control", "of the health route, over plain HTTP"),
+        ("control", "of the live page and the health route, over plain HTTP"),
     ):
         parser.add_argument(
             f"--{host}-port", type=_port, default=0, metavar="PORT", help=f"the port {description}; by default any"
@@ -41,6 +41,9 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
         type=_fault,
         metavar="[TARGET:]NAME[=SECONDS]",
         help="start with a fault of every token request, or with api: of every API request; docs/sandbox.md lists them",
+    )
+    parser.add_argument(
+        "--openapi", type=Path, metavar="FILE", help="serve the examples of an OpenAPI document in JSON, too"
     )
     actions = parser.add_subparsers(metavar="ACTION", title="actions on the sandbox of $SANDBOX_CONTROL", dest="action")
     fault = actions.add_parser("fault", help="inject a fault, or end all", allow_abbrev=False)

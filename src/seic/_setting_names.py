@@ -88,22 +88,29 @@ def with_setting_names(text: str, names: Mapping[str, str]) -> str:
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:
     """Raise for unknown `SEIC_*` variables: a misspelt certificate would select another host without an error."""
-    for name in sorted(environ):
-        upper = name.upper()
-        if not upper.startswith(PREFIX) or name in _VARIABLES or not environ[name]:
-            continue
-        if _KUBERNETES_VARIABLE.fullmatch(upper):
-            continue
-        hint = hint_for_unknown(upper.removeprefix(PREFIX))
-        if hint is None:
-            # A certificate, key or CA variable takes the path itself, without _FILE.
-            import difflib
+    unknown = {name: _hint_for(name.upper()) for name in sorted(environ) if environ[name] and _is_unknown(name)}
+    if not unknown:
+        return
+    # The list of all is long, and is said once.
+    problems = [f"{name}: unknown variable" + (f"; {hint}" if hint else "") for name, hint in unknown.items()]
+    if not all(unknown.values()):
+        problems.append(f"known variables: {_KNOWN}; secrets also with _FILE or _COMMAND")
+    raise ConfigurationError("; ".join(problems), field=next(iter(unknown)))
 
-            bare = upper.removesuffix("_FILE")
-            near = [bare] if bare in _VARIABLES else difflib.get_close_matches(upper, _VARIABLES, n=1, cutoff=0.7)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"known variables: {_KNOWN}; secrets also with _FILE or _COMMAND"
-            )
-        raise ConfigurationError(f"{name}: unknown variable; {hint}", field=name)
+
+def _is_unknown(name: str) -> bool:
+    upper = name.upper()
+    return upper.startswith(PREFIX) and name not in _VARIABLES and not _KUBERNETES_VARIABLE.fullmatch(upper)
+
+
+def _hint_for(name: str) -> str | None:
+    """Return what to set in place of an unknown variable; None if that is not known."""
+    hint = hint_for_unknown(name.removeprefix(PREFIX))
+    if hint is None:
+        # A certificate, key or CA variable takes the path itself, without _FILE.
+        import difflib
+
+        bare = name.removesuffix("_FILE")
+        near = [bare] if bare in _VARIABLES else difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}?" if near else None
+    return hint

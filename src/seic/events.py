@@ -9,6 +9,7 @@ from seic._event_types import (
     Event,
     RequestNotRetried,
     RequestRetried,
+    SecretRejected,
     StoreDegraded,
     StoreRecovered,
     TokenAcquired,
@@ -31,6 +32,7 @@ __all__ = [
     # Tokens
     "TokenAcquired",
     "TokenRefused",
+    "SecretRejected",
     "TokenNotBound",
     "TokenEndpointDown",
     "TokenEndpointRecovered",

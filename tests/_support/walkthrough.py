@@ -1,6 +1,6 @@
 """Follows a page as a reader does: saves its files, runs its commands in order, and compares their output.
 
-- A `python` block that begins with `# name.py` is saved as that file.
+- A block that begins with `# name.py`, or the name of another file, is saved as that file.
 - A `sh` block is run by bash in the folder, with the variables that earlier blocks exported. Lines that install
   packages are left out: everything is installed. A server is started, and stopped at the end.
 - A `text` block is the output of the block before; `…` is any text, to the end of the line too.
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Self
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SERVER = re.compile(r"^(?:python -m seic\.sandbox|uvicorn|gunicorn|celery) ")
+_SERVER = re.compile(r"^(?:python -m seic\.sandbox|uvicorn|gunicorn) ")
 #: A server prints this when it accepts requests.
-_READY = re.compile(r"end with Ctrl-C|Uvicorn running|Listening at|ready\.$")
+_READY = re.compile(r"end with Ctrl-C|Uvicorn running|Listening at")
 _INSTALLS = re.compile(r"^(?:python -m pip|pip) install |^python -m venv |^\. venv/bin/activate$")
 _PATIENCE = 60.0
-_PROGRAMS = ("seic", "uvicorn", "gunicorn", "celery", "openapi_python_client")
+_PROGRAMS = ("seic", "uvicorn", "gunicorn", "openapi-python-client")
 #: The variables that earlier blocks exported.
 _EARLIER = "if [ -f shell.env ]; then . ./shell.env; fi\n"
 
@@ -43,8 +43,8 @@ class Walkthrough:
         programs = folder / "bin"
         programs.mkdir()
         for name in _PROGRAMS:  # also where only the packages are on the path, without their commands
-            program = programs / name
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n', encoding="utf-8")
+            program, module = programs / name, name.replace("-", "_")
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n', encoding="utf-8")
             program.chmod(0o755)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -65,7 +65,7 @@ class Walkthrough:
         """Run the blocks of a page; yield each block that shows output, with the output that there was."""
         said = ""
         for kind, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
-            if kind == "python" and (named := re.match(r"# (\S+\.py)\n", text)):
+            if named := re.match(r"# (\w+\.(?:py|yaml))\n", text):
                 (self._folder / named[1]).write_text(text, encoding="utf-8")
             elif kind == "sh":
                 said = self._run(text)

@@ -30,7 +30,7 @@ def started(*arguments: str, end: signal.Signals = signal.SIGTERM) -> Iterator[l
         else:
             assert "variables: " in process.stderr.readline()
         try:
-            assert "health: http://localhost:" in process.stderr.readline()
+            assert "page: http://localhost:" in process.stderr.readline()
             assert "end with Ctrl-C" in process.stderr.readline()
             yield first
         finally:

@@ -17,8 +17,9 @@ _TEXT = (ROOT / _FILE).read_text(encoding="utf-8")
 _SCRIPTS = re.findall(r"^```sh\n(.*?)^```", _TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_the_examples_run() -> None:
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They run in order, and their assertions hold."""
+    monkeypatch.chdir(tmp_path)
     run_blocks(_FILE)
 
 

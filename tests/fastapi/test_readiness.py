@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import threading
 import time
@@ -158,6 +159,20 @@ def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
             id="down",
         ),
         pytest.param(
+            httpx.Response(200, html="<title>Log in</title>"),
+            {"status": 200, "reason": None},
+            "The reply of the token endpoint cannot be used (status 200).",
+            "provider.token_url",
+            id="a page",
+        ),
+        pytest.param(
+            httpx.Response(302, headers={"Location": "https://other.example/"}),
+            {"status": 302, "reason": None},
+            "The reply of the token endpoint cannot be used (status 302).",
+            "provider.token_url",
+            id="a redirect",
+        ),
+        pytest.param(
             httpx.ConnectTimeout("10.0.0.1"),
             {"status": None, "reason": "httpx.ConnectTimeout"},
             "The token endpoint cannot be reached (httpx.ConnectTimeout).",
@@ -228,6 +243,26 @@ def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
     assert green.status_code == 200
     assert green.json()["status"] == "pass"
     assert green.json()["clients"]["default"]["last_error"] == client["last_error"]
+
+
+def test_a_rejected_secret_is_a_warning(gateway: FakeGateway) -> None:
+    """Until the provider accepts it; the previous one serves."""
+    secrets = ["one"]
+    app = app_of(gateway, gateway.config(client_secret=lambda: secrets[-1]), warm=True)
+    with TestClient(app) as browser:
+        assert browser.portal is not None
+        refresh = functools.partial(app.state.seic["default"].token, force=True)
+        secrets.append("two")
+        gateway.plan.append(httpx.Response(401, json={"code": "invalid_client", "message": "m"}))
+        browser.portal.call(refresh)
+        yellow = browser.get("/ready")
+        browser.portal.call(refresh)
+        green = browser.get("/ready")
+
+    assert (yellow.status_code, yellow.json()["status"]) == (200, "warn")
+    cause = yellow.json()["clients"]["default"]["problems"][0]["cause"]
+    assert "the new client secret or password (status 401, invalid_client); the previous one is used" in cause
+    assert green.json()["status"] == "pass"
 
 
 def test_a_failing_probe_requests_a_token(gateway: FakeGateway) -> None:

@@ -120,6 +120,21 @@ def test_a_public_value_is_returned_without_secrets(value: Any, members: dict[st
     assert app.openapi()["paths"]["/"]
 
 
+@pytest.mark.parametrize("value", [value for value, _ in _VALUES], ids=[type(value).__name__ for value, _ in _VALUES])
+def test_a_public_value_is_serialized_as_any(value: Any) -> None:
+    """`-> Any`, `-> list` and a model with such a field take pydantic's serializer, which looks at the value alone."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def handler() -> dict[str, Any]:
+        return {"value": value, "values": [value]}
+
+    with TestClient(app) as client:
+        reply = client.get("/")
+    assert reply.json() == jsonable_encoder({"value": value, "values": [value]})
+    assert SECRET not in reply.text
+
+
 @pytest.mark.parametrize(
     "error",
     [

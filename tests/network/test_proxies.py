@@ -144,6 +144,8 @@ def test_no_proxy_exempts(no_proxy: str, host: str, exempt: bool, monkeypatch: p
         ({"proxy": ""}, "proxy"),
         ({"proxy": 3128}, "proxy"),
         ({"proxy": f"http://user:{_SECRET}@proxy.example:port"}, "proxy"),
+        ({"proxy": f"http://user:{_SECRET}@proxy.example:99999"}, "proxy"),
+        ({"proxy": f"http://user:{_SECRET}@xn--a:3128"}, "proxy"),
         ({"local_address": "eth0"}, "local_address"),
         ({"local_address": 1}, "local_address"),
         ({"local_address": "192.0.2.1", "proxy": _PROXY}, "local_address"),
@@ -175,6 +177,8 @@ def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SOCKS4://127.0.0.1:7890/", "the scheme socks4:// is not supported"),
         (f"{_SECRET}://127.0.0.1:7890/", "the scheme of the URL must be http, https, socks5 or socks5h"),
         ("http://", "must be a URL such as"),
+        ("http://xn--a/", "must be a URL such as"),
+        ("http://proxy.example:99999", "must be a URL such as"),
     ],
 )
 def test_a_proxy_of_another_scheme_says_what_is_wrong(value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

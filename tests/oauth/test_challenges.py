@@ -178,6 +178,12 @@ _GATEWAY = {"message": "m", "trackingId": "t", "transient": "false"}
         pytest.param([], ["Token expired"], id="a list of strings"),
         pytest.param([], {"message": "Bad credentials"}, id="GitHub"),
         pytest.param([], {"message": "Your session has timed out"}, id="a session"),
+        pytest.param(['OAuth realm="x", error="invalid_token"'], None, id="a scheme of its own"),
+        pytest.param(['Token realm="api", error="token_expired"'], None, id="another scheme"),
+        pytest.param([], {"message": "You are not logged in"}, id="a login"),
+        pytest.param([], {"error": "login_required"}, id="a login, as a code"),
+        pytest.param([], {"ok": False, "error": "not_authed"}, id="Slack without a token"),
+        pytest.param([], {"ok": False, "error": "invalid_auth"}, id="Slack with another token"),
     ],
 )
 def test_a_challenge_that_rejects_the_token(challenges: list[str], body: object) -> None:
@@ -220,6 +226,10 @@ def test_it_does_not_speak_of_the_token(challenges: list[str], body: object) -> 
         pytest.param([], "no form", True, id="a body in no form"),
         pytest.param([], {"message": "Unauthorized"}, True, id="a message that repeats the status"),
         pytest.param([], {"status": 401, "title": "Unauthorized"}, True, id="a title that repeats the status"),
+        pytest.param([], {"message": "Authorization required"}, True, id="the status in other words"),
+        pytest.param([], {"message": "Access denied"}, True, id="denied"),
+        pytest.param([], {"error": "Not authorized"}, True, id="not authorized"),
+        pytest.param(['Digest realm="x", error="stale"'], None, False, id="an error of another scheme"),
         pytest.param([], {"message": "Your account is locked"}, False, id="a message of something else"),
         pytest.param(["Basic"], None, False, id="Basic"),
         pytest.param(['Bearer error="insufficient_scope"'], None, False, id="insufficient_scope"),

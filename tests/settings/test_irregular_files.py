@@ -86,6 +86,14 @@ def test_what_is_no_regular_file_is_an_error(
         assert words in str(caught.value)
 
 
+@pytest.mark.skipif(not Path("/proc/kmsg").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("read", READERS)
+def test_a_file_without_content_yet_is_an_error(read: Callable[[Path], None]) -> None:
+    """Some files of the kernel are regular, and have nothing to read at the moment."""
+    with pytest.raises(seic.SeicError):
+        read(Path("/proc/kmsg"))
+
+
 @pytest.mark.parametrize("read", READERS)
 def test_a_file_system_that_hangs_is_an_error(
     read: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -39,11 +39,12 @@ def test_an_error_about_an_unknown_name_lists_the_known_ones() -> None:
     assert str(error).endswith("secrets also with _FILE or _COMMAND")
 
 
-def test_of_several_misspelt_names_the_first_is_reported() -> None:
-    """The same variables cause the same error, even if an argument replaces one of them."""
+def test_of_several_misspelt_names_all_are_reported() -> None:
+    """The error has the field of the first; the same variables cause it, even if an argument replaces one of them."""
     error = refused({**GATEWAY, "SEIC_STOR": "memory", "SEIC_CERTFICATE": "x"}, certificate=None)
 
     assert error.field == "SEIC_CERTFICATE"
+    assert "SEIC_STOR: unknown variable; did you mean SEIC_STORE?" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seic import TokenEndpointUnavailable, TokenRequestRefused
+from seic import SeicError, TokenEndpointUnavailable, TokenRequestRefused
 from tests._support.clocks import FakeClock
-from tests._support.token_states import REFUSED, Cache
+from tests._support.token_states import DOWN, REFUSED, Cache
 
 
 def test_the_first_caller_starts_a_refresh_and_the_others_wait(cache: Cache) -> None:
@@ -108,21 +108,18 @@ def test_a_caller_in_need_is_not_failed_by_an_advisory_refresh(cache: Cache, clo
     assert cache.wait()[1]
 
 
-def test_a_waiter_uses_a_token_that_is_still_valid(cache: Cache, clock: FakeClock) -> None:
-    """An unreachable endpoint does not matter in the mandatory period."""
+@pytest.mark.parametrize("error", [DOWN, REFUSED], ids=["down", "refused"])
+def test_a_waiter_uses_a_token_that_is_still_valid(cache: Cache, clock: FakeClock, error: SeicError) -> None:
+    """A failure does not matter in the mandatory period."""
     token = cache.put(cache.hold())
     clock.advance(3550)
     pending, _, _ = cache.wait()
-    cache.break_down(pending)
+    cache.break_down(pending, error)
     assert cache.result(pending) is token
 
 
-@pytest.mark.parametrize("is_valid", [True, False])
-def test_a_refusal_reaches_every_waiter(cache: Cache, clock: FakeClock, is_valid: bool) -> None:
-    """Each gets its own error, even if a token is still valid."""
-    if is_valid:
-        cache.put(cache.hold())
-        clock.advance(3550)
+def test_a_refusal_reaches_every_waiter(cache: Cache) -> None:
+    """Each gets its own error."""
     pending, _, _ = cache.wait()
     cache.break_down(pending, REFUSED)
     errors = []

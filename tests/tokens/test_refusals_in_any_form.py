@@ -154,6 +154,9 @@ async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, b
         pytest.param({"message": "Token has expired"}, id="a token in words"),
         pytest.param({"code": 40029, "message": "invalid code"}, id="a code in words"),
         pytest.param(b"invalid refresh token", id="a text"),
+        pytest.param({"error": "interaction_required"}, id="a step of the user: Azure"),
+        pytest.param({"error": "consent_required"}, id="a consent (OpenID Connect Core §3.1.2.6)"),
+        pytest.param({"error": "login_required"}, id="a login"),
     ],
 )
 async def test_a_refused_grant_uses_it_up(body: Any) -> None:
@@ -164,6 +167,73 @@ async def test_a_refused_grant_uses_it_up(body: Any) -> None:
         with pytest.raises(TokenRequestRefused) as caught:
             await client.token()
     assert caught.value.code == "login_required"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"error=bad_refresh_token&error_description=The+refresh+token+is+incorrect", id="a form: GitHub"),
+        pytest.param(b"error=invalid_grant", id="a code alone"),
+        pytest.param(b"invalid_grant", id="a text"),
+        pytest.param(b"<?xml version='1.0'?><error><code>invalid_grant</code></error>", id="XML"),
+        pytest.param(b'[{"error": "invalid_grant"}]', id="a list"),
+        pytest.param(b'cb({"error": "invalid_grant"});', id="JSONP"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_refusal_in_no_json_object_uses_it_up(status: int, body: bytes) -> None:
+    """The refresh token is sent once."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(status, body))
+    async with _client(provider, clock) as client:
+        for expected in (status, None, None):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert (caught.value.status, caught.value.code) == (expected, "login_required")
+            clock.advance(TEN_MINUTES)
+    assert provider.asked == ["r0"]
+
+
+async def test_a_challenge_without_a_body_is_a_refusal() -> None:
+    """Its code and words count like those of a body."""
+    provider, clock = FakeProvider(), FakeClock()
+    challenge = 'Bearer realm="x", error="invalid_grant", error_description="expired"'
+    provider.plan.append(httpx.Response(401, headers={"WWW-Authenticate": challenge}))
+    async with _client(provider, clock) as client:
+        with pytest.raises(TokenRequestRefused, match="expired") as caught:
+            await client.token()
+    assert caught.value.code == "login_required"
+
+
+@pytest.mark.parametrize("code", ["slow_down", "quota_exceeded", "DailyLimitReached", "too_many_attempts"])
+async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
+    """It is paused like a refusal, since an account may be locked; then the same refresh token gets a token."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.append(_reply(200, {"error": code}))
+    async with _client(provider, clock) as client:
+        for _ in range(3):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert caught.value.code == code
+            clock.advance(1)
+        assert provider.asked == ["r0"]
+        clock.advance(A_MINUTE)
+        await client.token()
+    assert provider.asked == ["r0", "r0"]
+
+
+@pytest.mark.parametrize("body", [b"error=invalid_client&error_description=no", b"invalid_client"])
+async def test_a_refused_client_in_no_json_object_is_paused(body: bytes) -> None:
+    """In four seconds one request is sent."""
+    provider, clock = FakeProvider(), FakeClock()
+    provider.plan.extend(_reply(200, body) for _ in range(9))
+    async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
+        for _ in range(8):
+            with pytest.raises(TokenRequestRefused) as caught:
+                await client.token()
+            assert (caught.value.status, caught.value.code) == (200, "invalid_client")
+            clock.advance(0.5)
+    assert provider.asked == ["password"]
 
 
 @pytest.mark.parametrize("code", ["invalid_request", "gateway.authentication.failure", "something_new"])
@@ -196,6 +266,16 @@ async def test_an_error_that_names_neither(code: str) -> None:
         pytest.param(404, b"<title>404 Not Found</title>", id="no endpoint"),
         pytest.param(404, {"message": "Not Found"}, id="no endpoint, in JSON"),
         pytest.param(429, {"error": "invalid_grant"}, id="too many"),
+        pytest.param(200, {"error": "server_error"}, id="passing under 200"),
+        pytest.param(200, {"error": "rate_limit_exceeded"}, id="a rate limit"),
+        pytest.param(200, {"ok": False, "error": "ratelimited"}, id="Slack's rate limit"),
+        pytest.param(403, {"error": {"code": "rateLimitExceeded", "message": "m"}}, id="Google's rate limit"),
+        pytest.param(200, {"ok": False, "error": "internal_error"}, id="an internal error"),
+        pytest.param(200, {"ok": False, "error": "service_unavailable"}, id="unavailable"),
+        pytest.param(200, {"ok": False, "error": "request_timeout"}, id="a timeout"),
+        pytest.param(200, {"code": "ServerBusy", "message": "m"}, id="busy"),
+        pytest.param(400, {"error": "TOO_MANY_REQUESTS"}, id="too many, in words"),
+        pytest.param(200, {"errcode": -1, "errmsg": "system error"}, id="in words, with a number"),
     ],
 )
 async def test_an_outage_is_no_refusal(status: int, body: Any) -> None:
@@ -203,7 +283,7 @@ async def test_an_outage_is_no_refusal(status: int, body: Any) -> None:
     provider, clock = FakeProvider(), FakeClock()
     provider.plan.append(_reply(status, body))
     async with _client(provider, clock) as client:
-        provider.plan.extend([_reply(status, body)] if status in (500, 503, 429) else [])
+        provider.plan.extend([] if status == 404 else [_reply(status, body)])
         with pytest.raises(SeicError):
             await client.token()
         provider.plan.clear()

@@ -22,8 +22,12 @@ ISSUER = "https://idp.example"
 TOKEN = {"access_token": "token-1", "refresh_token": "refresh-1", "token_type": "Bearer", "expires_in": 3600}
 METADATA = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token"}
 PROVIDER = seic.Provider(
-    token_url=f"{ISSUER}/token", revocation_url=f"{ISSUER}/revoke", introspection_url=f"{ISSUER}/introspect"
+    token_url=f"{ISSUER}/token",
+    revocation_url=f"{ISSUER}/revoke",
+    introspection_url=f"{ISSUER}/introspect",
+    device_authorization_url=f"{ISSUER}/device",
 )
+DEVICE = {"device_code": "device-1", "user_code": "AB-CD", "verification_uri": f"{ISSUER}/login", "expires_in": 600}
 
 _KEYS = httpx.URL(JWKS_URL).path
 
@@ -39,6 +43,7 @@ class Swallowing(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self._failures = failures
         self.limits: list[float] = []
         self.answers: dict[str, Any] = {"/token": TOKEN, "/introspect": {"active": True}, "/revoke": {}}
+        self.answers["/device"] = DEVICE
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -58,15 +63,18 @@ class Swallowing(httpx.AsyncBaseTransport, httpx.BaseTransport):
 
     def auth(self) -> seic.OAuth2Auth:
         """Return an auth that sends its requests here."""
-        config = seic.Config(
-            provider=PROVIDER,
-            hosts=seic.Hosts(api="https://api.example"),
-            client_id="client-1",
-            client_secret="secret-1",
-            grant=seic.ClientCredentials(),
-            token_timeout=10,
-        )
-        return seic.OAuth2Auth(config, transport=self, clock=FakeClock().clock)
+        return seic.OAuth2Auth(_config(seic.ClientCredentials()), transport=self, clock=FakeClock().clock)
+
+
+def _config(grant: seic.Grant) -> seic.Config:
+    return seic.Config(
+        provider=PROVIDER,
+        hosts=seic.Hosts(api="https://api.example"),
+        client_id="client-1",
+        client_secret="secret-1",
+        grant=grant,
+        token_timeout=10,
+    )
 
 
 async def _revoke(transport: Swallowing) -> None:
@@ -83,6 +91,10 @@ async def _discover(transport: Swallowing) -> object:
     return await seic.discover(ISSUER, transport=transport)
 
 
+async def _begin_device_login(transport: Swallowing) -> object:
+    return await seic.DeviceLogin.begin(_config(seic.DeviceCode()), transport=transport)
+
+
 async def _fetch_keys(transport: Swallowing) -> object:
     issuer = Issuer(ECKey.generate_key("P-256", {"kid": "key-1"}))
     transport.answers[_KEYS] = {"keys": issuer.published}
@@ -96,6 +108,7 @@ _CALLS = pytest.mark.parametrize(
         pytest.param(_revoke, "/revoke", id="revocation"),
         pytest.param(_describe, "/introspect", id="introspection"),
         pytest.param(_discover, "/.well-known/oauth-authorization-server", id="metadata"),
+        pytest.param(_begin_device_login, "/device", id="device authorization"),
         pytest.param(_fetch_keys, _KEYS, id="key set"),
     ],
 )

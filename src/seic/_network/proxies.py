@@ -28,6 +28,7 @@ ProxyLike: TypeAlias = str | AnyProxy
 _Transport = TypeVar("_Transport", httpx.AsyncHTTPTransport, httpx.HTTPTransport)
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
+_MAX_PORT = 65535
 # The variable that exempts an origin from the proxy.
 _EXEMPT = "NO_PROXY"
 # Desktops and VPN programs set the first; it does not tell the version of SOCKS.
@@ -229,9 +230,11 @@ def _parse_proxy(proxy: ProxyLike) -> httpx.Proxy | None:
             parsed: httpx.Proxy = _convert(given, httpx, given.ssl_context)
         else:
             parsed = httpx.Proxy(str(given) if isinstance(given, either("URL")) else given)
+        # httpx decodes the host for each request, and raises what idna raises.
+        is_usable = parsed.url.scheme in _SCHEMES and parsed.url.host and (parsed.url.port or 1) <= _MAX_PORT
     except (httpx.InvalidURL, TypeError, ValueError):
         return None
-    return parsed if parsed.url.scheme in _SCHEMES and parsed.url.host else None
+    return parsed if is_usable else None
 
 
 def _malformed(field: str, proxy: object) -> ConfigurationError:

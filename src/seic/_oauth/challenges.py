@@ -107,14 +107,15 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 _ABOUT_TOKEN = re.compile(
     r"token|jwt|authenticat|bearer|credential|session.{0,20}(expired|invalid|ended|timed|terminated)|invalid.?session"
     # Alone, as a code.
-    r"|\A\W*(expired|revoked|inactive)\W*\Z",
+    r"|\A\W*(expired|revoked|inactive|invalid_auth)\W*\Z|not.logged.?in|login.?required|not_authed",
     re.IGNORECASE,
 )
 _ABOUT_RIGHTS = re.compile(r"scope|permission|privilege|insufficient|\brole", re.IGNORECASE)
 # The letters of words that only repeat the status.
 _NO_MORE = re.compile(
     r"(http|error|err|status|code|api|app|response|fail(ed|ure)?|unknown|generic|general|invalid|bad)*"
-    r"(unauthori[sz]ed(access|error|exception|request)?)?"
+    r"(unauthori[sz]ed(access|error|exception|request)?|notauthori[sz]ed|authori[sz]ation(required|failed)"
+    r"|accessdenied)?"
 )
 # A number with a prefix, as E0000011, ERR-1001 or 0x80070005: it has no words, and hides none.
 _OPAQUE = re.compile(r"([a-z]{1,8}[-_.: ]?){0,2}[0-9][0-9a-fx._-]*", re.IGNORECASE)
@@ -128,7 +129,7 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
     all (RFC 6750 §3.1) is about the token; `insufficient_scope` and `invalid_request` are not. Without one the
     provider's error decides: its code, or its message if the code has no words or repeats the status. A 401 with
     neither is about the token unless the provider gives it another meaning (`Provider.bare_401_means_token`), or there
-    is a challenge of another scheme, such as Basic.
+    is a challenge of another scheme, such as Basic. One of another scheme decides if its code names the token.
 
     Args:
         provider: The dialect.
@@ -137,11 +138,15 @@ def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes
     """
     challenges = parse_challenges(headers.get_list("WWW-Authenticate"))
     schemes = {"bearer", "dpop", provider.authorization_scheme.lower()}
-    errors = [c.parameters for c in challenges if c.scheme in schemes]
-    if errors:
-        return any(
-            _names_token(provider, each.get("error"), each.get("error_description")) is not False for each in errors
-        )
+    verdicts = [
+        _names_token(provider, each.parameters.get("error"), each.parameters.get("error_description")) is not False
+        for each in challenges
+        if each.scheme in schemes
+    ]
+    if verdicts:
+        return any(verdicts)
+    if any(_names_token(provider, each.parameters.get("error"), None) for each in challenges):
+        return True
     from seic._oauth.error_body import read_error
 
     error = read_error(body, provider=provider, content_type=headers.get("Content-Type"))

@@ -75,6 +75,9 @@ _MAX_OBJECTS = 50
 _LONGEST_TEXT = 64 * 1024
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _TITLE = re.compile(r"<title[^<>]*>([^<]+)", re.IGNORECASE)
+# An error in the encoding of a form, and a code alone.
+_FORM = re.compile(r"error=([A-Za-z0-9._-]{1,100})(?:&\S*)?")
+_CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 _TAG = re.compile(r"<[^<>]*>")
 # Pages of standards, which say no more than the status (RFC 9457 §4.2.1).
 _NO_CODE = re.compile(r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*")
@@ -243,6 +246,13 @@ def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     import html
 
     text = redact(html.unescape(redact(text, secrets)), secrets) if "&" in text else redact(text, secrets)
+    if (form := _FORM.fullmatch(text.strip())) is not None:
+        from urllib.parse import parse_qs
+
+        members = parse_qs(form[0])
+        return ErrorBody(code=form[1], description="; ".join(members.get("error_description", [])) or None)
+    if _CODE.fullmatch(text.strip()):
+        return ErrorBody(code=text.strip(), is_text=True)
     if text.lstrip().startswith("<"):
         title = _TITLE.search(text)
         text = title[1] if title else _TAG.sub(" ", text)

@@ -41,6 +41,13 @@ _REFUSALS = frozenset(
 )
 # Codes of RFC 6749 §4.1.2.1 that another attempt may end, whatever the status says.
 _PASSING = frozenset({"server_error", "temporarily_unavailable"})
+# The same in other words; not `quota` and `limit`, since an account may be locked by more attempts.
+_SAYS_PASSING = re.compile(
+    r"_(?:unavailable|busy|overloaded|maintenance|internal(?:_server)?_(?:error|failure)|time_?out|timed_out|try_again|throttled|throttling"
+    r"|rate_?limit(?:ed)?|too_many_requests|(?:system|fatal)_error)_"
+)
+# Words of an error that is about neither the client nor the grant.
+_SAYS_LIMIT = re.compile(r"_(?:slow_down|quota|limit|attempts)_")
 _OF_THE_CLIENT = frozenset({"invalid_client", "invalid_dpop_proof", "use_dpop_nonce"})
 _OF_THE_GRANT = frozenset({"invalid_grant", "invalid_token", "expired_token", "unsupported_grant_type"})
 
@@ -74,6 +81,8 @@ _BAD_IN_CODE = _refusing(rf"{_GRANT_NAMES}|{_CLIENT_NAMES}|codes?|(?<!access_)to
 _BAD_CODE = _refusing(r"codes?|(?<!access_)tokens?")
 _SAYS_GRANT = re.compile(rf"_(?:{_GRANT_NAMES})_")
 _SAYS_GRANT_IN_CODE = re.compile(rf"_(?:{_GRANT_NAMES}|codes?|(?<!access_)tokens?)_")
+# A step of the user, which only another login brings (OpenID Connect Core §3.1.2.6).
+_SAYS_LOGIN = re.compile(r"_(?:interaction|consent|login|account_selection)_required_")
 _SAYS_CLIENT = re.compile(rf"_(?:{_CLIENT_NAMES})_")
 
 
@@ -99,9 +108,22 @@ def known_code(code: str | None) -> str | None:
 _LONGEST_FIRST = sorted(KNOWN_CODES, key=len, reverse=True)
 
 
-def is_passing(code: str | None) -> bool:
-    """Whether an error says that another attempt may succeed, whatever the status is."""
-    return known_code(code) in _PASSING
+def is_passing(code: str | None, description: str | None = None) -> bool:
+    """Whether an error says that another attempt may succeed, whatever the status is.
+
+    The description counts only if the code has no words.
+    """
+    if (known := known_code(code)) is not None:
+        return known in _PASSING
+    words = _words(code)
+    if not any(map(str.isalpha, words)):
+        words = _words(description) if code is not None else words
+    return bool(_SAYS_PASSING.search(words)) and not is_refusal(code, None)
+
+
+def is_about_limit(code: str | None) -> bool:
+    """Whether an error says that there were too many requests."""
+    return bool(_SAYS_LIMIT.search(_words(code)))
 
 
 def is_refusal(code: str | None, description: str | None) -> bool:
@@ -117,7 +139,7 @@ def subject_of(code: str | None, description: str | None) -> ErrorSubject:
     known, words = known_code(code), _words(code)
     if known in _OF_THE_CLIENT:
         return ErrorSubject.CLIENT
-    if known in _OF_THE_GRANT:
+    if known in _OF_THE_GRANT or _SAYS_LOGIN.search(words):
         return ErrorSubject.GRANT
     # Servers write `unauthorized_client` for a wrong secret too; what it is about is in the description.
     if known != "unauthorized_client":

@@ -12,7 +12,7 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_retry_after
+from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
@@ -108,7 +108,8 @@ class Reply:
         """The error that the body carries; None if a success has none in a known form, or an error has no words."""
         if not self.is_success:
             content_type = self.headers.get("Content-Type")
-            return read_error(self.body, provider=self.provider, secrets=self.secrets, content_type=content_type)
+            error = read_error(self.body, provider=self.provider, secrets=self.secrets, content_type=content_type)
+            return error or self._challenge()
         if isinstance(self.document, JsonBodyError):
             return None
         error = error_in(self.document, provider=self.provider)
@@ -118,6 +119,13 @@ class Reply:
             # The words may be in any member.
             return any_words(self.document, error or ErrorBody())
         return error
+
+    def _challenge(self) -> ErrorBody | None:
+        """Return the error of a `WWW-Authenticate` (RFC 6750 §3)."""
+        for challenge in parse_challenges(self.headers.get_list("WWW-Authenticate")):
+            if code := challenge.parameters.get("error"):
+                return ErrorBody(code=code, description=challenge.parameters.get("error_description"))
+        return None
 
     @property
     def means(self) -> int:
@@ -199,7 +207,11 @@ def raise_token_error(reply: Reply, *, hint: str | None = None) -> None:
     is_final = not reply.is_success and reply.status not in (408, 429) and "Retry-After" not in reply.headers
     if is_final and error is not None and is_refusal(error.code, error.description):
         refuse(reply, error, hint=hint)
-    if reply.means in (408, 429) or 500 <= reply.means < 600 or (error is not None and is_passing(error.code)):
+    if (
+        reply.means in (408, 429)
+        or 500 <= reply.means < 600
+        or (error is not None and is_passing(error.code, error.description))
+    ):
         _raise_unavailable(reply)
     if reply.is_success or 400 <= reply.status < 500:
         refuse(reply, error or ErrorBody(), hint=hint)
@@ -240,9 +252,19 @@ def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoRetu
 
 
 def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
-    """Raise TokenRequestRefused for a JSON object without an access token, unless it has members of a success only."""
+    """Raise TokenRequestRefused for a JSON object without an access token, unless it has members of a success only.
+
+    A body in another form, such as a list, a form or XML, is a refusal if it says so.
+    """
     document = reply.document
-    if isinstance(document, JsonBodyError) or document.get("access_token") is not None:
+    if isinstance(document, JsonBodyError):
+        from seic._oauth.error_codes import is_refusal
+
+        error = read_error(reply.body, provider=reply.provider, secrets=reply.secrets)
+        if error is not None and is_refusal(error.code, error.description):
+            refuse(reply, error, hint=hint)
+        return
+    if document.get("access_token") is not None:
         return
     if not document.keys() <= _OF_A_SUCCESS:
         refuse(reply, any_words(document, reply.error) or ErrorBody(), hint=hint)

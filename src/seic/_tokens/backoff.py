@@ -91,8 +91,10 @@ def use_state_after(error: SeicError) -> UseState:
 
 
 def _state_after_refusal(error: TokenRequestRefused) -> UseState:
-    from seic._oauth.error_codes import ErrorSubject, subject_of
+    from seic._oauth.error_codes import ErrorSubject, is_about_limit, subject_of
 
+    if is_about_limit(error.code):
+        return UseState.UNUSED
     subject = subject_of(error.code, error.description)
     if subject is ErrorSubject.CLIENT or error.status is None:
         return UseState.UNUSED
@@ -165,12 +167,14 @@ class FailureMemory:
         failures: The failed attempts since the last token.
         retry_valid_at: When the next attempt may be made while the old token is valid.
         retry_expired_at: The same while no token is valid.
+        check_at: When the secrets are read next, to see whether a refusal is still about them.
     """
 
     def __init__(self) -> None:
         self.error: SeicError | None = None
         self.failures = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
+        self.check_at = math.inf
         self._refusals = self._interrupted = 0
 
     def succeeded(self) -> int:
@@ -178,6 +182,7 @@ class FailureMemory:
         failures, self.failures, self.error = self.failures, 0, None
         self._refusals = self._interrupted = 0
         self.retry_valid_at = self.retry_expired_at = -math.inf
+        self.check_at = math.inf
         return failures
 
     def failed(self, error: SeicError, now: float, *, ahead: bool, chance: float) -> Pauses:
@@ -185,6 +190,7 @@ class FailureMemory:
         self.failures += 1
         self._refusals += is_refusal(error)
         self.error = error
+        self.check_at = now if is_refusal(error) else math.inf
         # An outage before it says nothing of how often invalid credentials were sent.
         in_a_row = self._refusals if is_refusal(error) else self.failures
         pauses = failure_backoff(error, failures=in_a_row, ahead=ahead, chance=chance)
@@ -201,6 +207,7 @@ class FailureMemory:
         if self.error is not None and is_refusal(self.error):
             self.error = None
             self.retry_valid_at = self.retry_expired_at = -math.inf
+            self.check_at = math.inf
 
 
 class _Rejection(NamedTuple):

@@ -18,7 +18,7 @@ from seic._concurrency import ForkSafeLock, SharedFuture
 from seic._errors import SeicError, TokenEndpointUnavailable, TokenError
 from seic._portal import BackgroundTask
 from seic._public import publish
-from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, RejectedRetries, failure_name, is_refusal
+from seic._tokens.backoff import EAGER_ATTEMPTS, FailureMemory, RejectedRetries, failure_name
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken, Freshness, no_token
 from seic._tokens.single_use import SingleUse
@@ -26,6 +26,8 @@ from seic._tokens.single_use import SingleUse
 _numbers = itertools.count(1)
 #: The longest wait for a refresh while the old token is valid, in seconds: several times what a working endpoint takes.
 _PATIENCE = 1.0
+#: The shortest interval at which secrets are read to see whether a refusal is still about them, in seconds.
+_SECRETS_CHECK = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +54,16 @@ class RefreshAbandoned(Exception):
 class PendingRefresh:
     """One refresh, which all who need its token wait for, and which belongs to none of them.
 
-    Requests use the old token while it runs `ahead`; with `force` it skips the store.
+    Requests use the old token while it runs `ahead`; with `force` it skips the store. With `refusal` it ends in that
+    error, unless a secret has changed since.
     """
 
-    def __init__(self, *, ahead: bool, force: bool, limit: float) -> None:
+    def __init__(self, *, ahead: bool, force: bool, limit: float, refusal: SeicError | None = None) -> None:
         #: Greater than that of each earlier refresh in this process.
         self.refresh_id = next(_numbers)
         self.ahead = ahead
         self.force = force
+        self.refusal = refusal
         #: The token, or the error for all who wait.
         self.future: SharedFuture[CachedToken] = SharedFuture()
         #: The future's, without its lock: thousands of waiters ask.
@@ -144,9 +148,14 @@ class Acquired(NamedTuple):
 
 
 class TokenCache:
-    """The token of one configuration; a refresh that its own deadlines do not end is given up after `limit` seconds."""
+    """The token of one configuration; a refresh that its own deadlines do not end is given up after `limit` seconds.
 
-    def __init__(self, *, host: str, clock: Clock, chance: Callable[[], float], limit: float) -> None:
+    If it `follows_secrets`, a refusal is remembered only as long as the secrets are the same.
+    """
+
+    def __init__(
+        self, *, host: str, clock: Clock, chance: Callable[[], float], limit: float, follows_secrets: bool = False
+    ) -> None:
         #: Read without the lock: a store of one reference is atomic.
         self.token = no_token()
         self.stats = Stats()
@@ -154,6 +163,7 @@ class TokenCache:
         self._clock = clock
         self._chance = chance
         self._limit = limit
+        self._follows_secrets = follows_secrets
         self._lock = ForkSafeLock()
         self._pending: PendingRefresh | None = None
         self._failures = FailureMemory()
@@ -191,15 +201,16 @@ class TokenCache:
                 return Acquired(token)
             pending = self._living()
             failures = self._failures
-            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and self._bridges(failures.error)):
-                if pending is not None or now < failures.retry_valid_at:
+            # A valid token is used to its end, whatever the endpoint answers.
+            if freshness is Freshness.ADVISORY or (freshness is Freshness.MANDATORY and failures.error is not None):
+                if pending is not None or (now < failures.retry_valid_at and not self._is_check_due(now)):
                     return Acquired(token)
                 return Acquired(token, self._begin(now, ahead=True), starts=True) if may_start else Acquired(None)
             if pending is not None and freshness is not Freshness.EXPIRED and now >= pending.skip_at:
                 return Acquired(token)
             starts = pending is None
             if pending is None:
-                if failures.error is not None and now < failures.retry_expired_at:
+                if failures.error is not None and now < failures.retry_expired_at and not self._is_check_due(now):
                     error = failures.error.fresh()
                     raise error from error.__cause__
                 if not may_start:
@@ -222,11 +233,10 @@ class TokenCache:
         error = pending.future.exception(0)
         if not isinstance(error, SeicError):
             return None
-        if self._bridges(error):
-            if (token_in_use := self.valid_token(after=after)) is not None:
-                return token_in_use
-            if pending.ahead and not pending.closed:
-                return None
+        if (token_in_use := self.valid_token(after=after)) is not None:
+            return token_in_use
+        if pending.ahead and not pending.closed:
+            return None
         copy = error.fresh()
         raise copy from copy.__cause__
 
@@ -251,11 +261,11 @@ class TokenCache:
         return failures
 
     def keep(self, pending: PendingRefresh) -> None:
-        """End a refresh that found the token in use in the store."""
+        """End a refresh that found the token in use in the store, or the secrets that were refused."""
         with self._lock.of_process[getpid()]:
             if self._pending is pending:
                 self._pending = None
-        self.finish(pending, self.token)
+        self.finish(pending, self.token if pending.refusal is None else pending.refusal.fresh())
 
     def fail(self, pending: PendingRefresh, error: SeicError) -> tuple[float, bool] | None:
         """Remember a failure; return the pause and whether a token is valid, or None if the refresh was abandoned."""
@@ -354,7 +364,11 @@ class TokenCache:
             self.stats = dataclasses.replace(self.stats, **{counter: getattr(self.stats, counter) + 1})
 
     def _begin(self, now: float, *, ahead: bool = False, force: bool = False) -> PendingRefresh:
-        pending = self._pending = PendingRefresh(ahead=ahead, force=force, limit=self._limit)
+        failures = self._failures
+        refusal = failures.error if now < (failures.retry_valid_at if ahead else failures.retry_expired_at) else None
+        if refusal is not None:
+            failures.check_at = now + _SECRETS_CHECK
+        pending = self._pending = PendingRefresh(ahead=ahead, force=force, limit=self._limit, refusal=refusal)
         # At most half of what is left: a request needs the rest for its own way.
         pending.skip_at = min(now + _PATIENCE, (now + min(self.token.expires_at, self.token.idle_at)) / 2)
         # If the endpoint is not known to be failing, one failure that callers wait for is repeated at once.
@@ -367,14 +381,8 @@ class TokenCache:
             self.abandon(pending)
         return self._pending
 
-    def _bridges(self, error: BaseException | None) -> bool:
-        """Whether a valid token is used in spite of this error: a refusal will not pass by itself.
-
-        If the wall clock alone asks for a refresh, it may just have been set.
-        """
-        if isinstance(error, SeicError) and is_refusal(error):
-            return self._clock.monotonic() < self.token.must_renew_at
-        return error is not None
+    def _is_check_due(self, now: float) -> bool:
+        return self._follows_secrets and now >= self._failures.check_at
 
 
 publish("seic", ["Stats"], globals())

@@ -16,7 +16,7 @@ import httpx
 
 from seic._concurrency import run_in_thread
 from seic._errors import SeicError, TokenRequestRefused
-from seic._event_types import Emit, TokenNotBound, TokenRequested
+from seic._event_types import Emit, SecretRejected, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
 from seic._model.secret import Secret, Unpicklable, hide, reveal
@@ -30,10 +30,10 @@ from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._tokens.backoff import error_class_name, failure_name, use_state_after
+from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
-from seic._tokens.sent_secrets import SentSecrets
+from seic._tokens.sent_secrets import Secrets, SentSecrets
 from seic._tokens.single_use import UseState
 from seic._values import frozen
 
@@ -113,9 +113,10 @@ class TokenEndpoint(Unpicklable):
             self.host = _netloc(self.url)
             self.metadata = None
 
-    def context(self) -> RequestContext:
+    def context(self, secrets: Secrets | None = None) -> RequestContext:
         """Return the client and the circumstances of a request that is built now; this calls code of the user's."""
-        secret = self.client_secret
+        secrets = secrets or self.sent.previous
+        secret = self.client_secret if secrets is None else secrets.client_secret
         return RequestContext(
             provider=self.provider,
             token_url=self.url,
@@ -125,10 +126,11 @@ class TokenEndpoint(Unpicklable):
             now=self.clock.wall(),
         )
 
-    def build(self, grant: GrantParameters, context: RequestContext | None = None) -> httpx.Request:
+    def build(self, grant: GrantParameters, secrets: Secrets | None = None) -> httpx.Request:
         """Return a token request."""
-        context = context or self.context()
-        request = build_token_request(context, grant=grant)
+        secrets = secrets or self.sent.previous
+        context = self.context(secrets)
+        request = build_token_request(context, grant=grant if secrets is None else secrets.apply(grant))
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
         return request
@@ -137,10 +139,20 @@ class TokenEndpoint(Unpicklable):
         """Return a token request that is about to be sent; `is_own` tells that its grant is the configured one."""
         if self.metadata is not None:
             await self.read_metadata()
-        request = await self.off_loop(self.build, grant)
         if self.follows_secrets:
-            self.sent.note(request, is_own=is_own)
+            return await self.off_loop(self._build_followed, grant, is_own)
+        return await self.off_loop(self.build, grant)
+
+    def _build_followed(self, grant: GrantParameters, is_own: bool) -> httpx.Request:  # noqa: FBT001  # called through a thread
+        self.sent.previous = None
+        secrets = self.sent.read(self.client_secret, grant, is_own=is_own)
+        request = self.build(grant, secrets)
+        self.sent.note(request, secrets, is_own=is_own)
         return request
+
+    async def has_new_secret(self) -> bool:
+        """Whether a request of the configured grant would have another secret than the last."""
+        return self.sent.differ(await self.off_loop(self.build, self.grant))
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
@@ -154,13 +166,37 @@ class TokenEndpoint(Unpicklable):
         ends: float | None = None,
         count: Callable[[str], object] = lambda _counter: None,
     ) -> Token:
-        """Send a token request and return the token; build it once more if the endpoint demands a nonce (RFC 9449 §8).
+        """Send a token request and return the token.
+
+        If new secrets are refused, it is sent once more with those that got the last token.
 
         It ends at the latest at `ends` of the monotonic clock, which is `timeout` from now by default. `count` adds to
         the counters of `Stats`.
         """
+        ends = self.clock.monotonic() + self.timeout if ends is None else ends
+        try:
+            return await self._request(request, grant, ends, count)
+        except TokenRequestRefused as error:
+            # A refresh token or code that the provider has read is not sent again.
+            is_about_secret = grant.single_use_secret is None or use_state_after(error) is UseState.UNUSED
+            if not (is_refusal(error) and is_about_secret and self.sent.fall_back()):
+                raise
+            refusal = error.fresh()
+        try:
+            token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
+        except TokenRequestRefused:
+            self.sent.fall_back()
+            raise refusal from None
+        self.emit(
+            SecretRejected(host=self.host, status=refusal.status, code=refusal.code, tracking_id=refusal.tracking_id)
+        )
+        return token
+
+    async def _request(
+        self, request: httpx.Request, grant: GrantParameters, ends: float, count: Callable[[str], object]
+    ) -> Token:
+        """Send a token request; build it once more if the endpoint demands a nonce (RFC 9449 §8)."""
         begun, wall = self.clock.monotonic(), self.clock.wall()
-        ends = begun + self.timeout if ends is None else ends
         certificate = self.certificate()
         is_bound = True
         count("token_requests")
@@ -182,6 +218,8 @@ class TokenEndpoint(Unpicklable):
             count("token_failures")
             self._tell(failure_name(error), request, begun, error=error)
             raise
+        if self.follows_secrets:
+            self.sent.accepted()
         self._tell("acquired", request, begun, tracking_id=token.tracking_id)
         if not is_bound:
             self.emit(TokenNotBound(host=self.host, tracking_id=token.tracking_id))

@@ -85,7 +85,7 @@ class RefreshRunner:
         """Run a refresh to its end; raises nothing but a cancellation."""
         host, emit, clock = self.endpoint.host, self.endpoint.emit, self.endpoint.clock
         begun = clock.monotonic()
-        if await self._is_confirmed(pending):
+        if await self._ends_early(pending):
             return
         result: CachedToken | SeicError | None = None
         emit(TokenRefreshStarted(host=host, refresh_id=pending.refresh_id, ahead=pending.ahead))
@@ -278,22 +278,29 @@ class RefreshRunner:
         clock = self.endpoint.clock
         return self.to_cache(stored).freshness(clock.monotonic(), clock.wall()) is Freshness.FRESH
 
-    async def _is_confirmed(self, pending: PendingRefresh) -> bool:
-        """Whether the token in use was only to be compared with that of the store, and the refresh ends with it."""
+    async def _ends_early(self, pending: PendingRefresh) -> bool:
+        """Whether nothing is requested: the token in use is in the store, or the refused secrets are the same."""
         token, clock = self.cache.token, self.endpoint.clock
-        if self.guard is None or pending.force or not token.is_check_due(clock.monotonic(), clock.wall()):
-            return False
         try:
-            is_confirmed = await self.guard.confirms(self.store_key(self.identity()), token.token)
+            if pending.refusal is not None:
+                with anyio.fail_after(self.limit):
+                    if await self.endpoint.has_new_secret():
+                        self.cache.forget_refusal()
+                        return False
+            else:
+                if self.guard is None or pending.force or not token.is_check_due(clock.monotonic(), clock.wall()):
+                    return False
+                if not await self.guard.confirms(self.store_key(self.identity()), token.token):
+                    return False
+                token.mark_checked(clock.monotonic())
         except BaseException as error:
             if not isinstance(error, Exception) or was_cancelled(error):
                 self.cache.abandon(pending)
                 raise
-            return False
-        if is_confirmed:
-            token.mark_checked(clock.monotonic())
-            self.cache.keep(pending)
-        return is_confirmed
+            if pending.refusal is None:
+                return False
+        self.cache.keep(pending)
+        return True
 
     async def _claimed(self, pending: PendingRefresh, key: str, at_last: contextlib.ExitStack) -> TokenResult | None:
         """Wait for the claim to request a token; return the token of another process if that was faster."""

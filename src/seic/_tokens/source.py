@@ -6,19 +6,17 @@ async ones to the portal.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from seic._errors import SeicError, TokenError, TokenRequestRefused
+from seic._errors import TokenError, TokenRequestRefused
 from seic._event_types import TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
 from seic._oauth.introspection import require_token_info
 from seic._portal import run, start
-from seic._tokens.backoff import is_refusal
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
 from seic._tokens.exchange import without_frames
@@ -40,8 +38,6 @@ _GRACE = 1.0
 _CHECK = 0.25
 #: The longest that closing waits for background work to end, in seconds.
 _CLOSING = 1.0
-#: The shortest interval at which secrets are read to see whether a refusal is still about them, in seconds.
-_SECRETS_CHECK = 1.0
 _UNAUTHORIZED = 401
 #: The name of a description of the token among the requests that the API rejects.
 _TOKEN_INFO = "token_info"
@@ -76,12 +72,13 @@ class CachingTokenSource:
         self.endpoint = endpoint
         self.clock = clock = endpoint.clock
         self._limit = limit = endpoint.timeout + PATIENCE + _GRACE
-        self.cache = TokenCache(host=endpoint.host, clock=clock, chance=chance, limit=limit)
+        self.cache = TokenCache(
+            host=endpoint.host, clock=clock, chance=chance, limit=limit, follows_secrets=endpoint.follows_secrets
+        )
         self._guard = None if store is None else StoreGuard(store, emit=endpoint.emit, clock=clock)
         self._memory = memory or SingleUseMemory()
         self._memory.add_user(self)
         self._pending_revocations: list[PendingRevocation] = []
-        self._secrets_checked_at = -math.inf
         self._runner = RefreshRunner(
             endpoint=endpoint,
             cache=self.cache,
@@ -118,13 +115,7 @@ class CachingTokenSource:
         after = cache.next_refresh_id() if force else 0
         try:
             while True:
-                try:
-                    token, pending, starts, seconds = cache.acquire(after=after)
-                except SeicError as error:
-                    if not await self._is_about_old_secret(error):
-                        raise
-                    cache.forget_refusal()
-                    continue
+                token, pending, starts, seconds = cache.acquire(after=after)
                 if pending is None:
                     return token or cache.token
                 if token is not None:
@@ -158,12 +149,7 @@ class CachingTokenSource:
         Inside the event loop that runs the refresh it cannot wait, which would be waiting for itself: it returns the
         token if that is valid, or else makes a request of its own, unless something that works once is on its way.
         """
-        try:
-            ready = None if force else self.cache.acquire(may_start=False).token
-        except SeicError:
-            if not self.endpoint.follows_secrets:
-                raise
-            ready = None
+        ready = None if force else self.cache.acquire(may_start=False).token
         if ready is not None:
             return ready
         pending = self._pending_here()
@@ -174,17 +160,6 @@ class CachingTokenSource:
                 raise self._cannot_wait()
             self.cache.abandon(pending)
         return self._run(lambda: self.get(force=force), 2 * self._limit)
-
-    async def _is_about_old_secret(self, error: SeicError) -> bool:
-        """Whether a remembered refusal is about a secret that has been replaced; this looks once a second."""
-        endpoint, now = self.endpoint, self.clock.monotonic()
-        if not endpoint.follows_secrets or not is_refusal(error) or now < self._secrets_checked_at + _SECRETS_CHECK:
-            return False
-        self._secrets_checked_at = now
-        try:
-            return endpoint.sent.differ(await endpoint.off_loop(endpoint.build, endpoint.grant))
-        except SeicError:
-            return False
 
     def _start(self, pending: PendingRefresh) -> None:
         start(partial(self._runner.refresh, pending), bind=partial(setattr, pending, "task"))

@@ -119,24 +119,26 @@ class HealthTracker:
 
     def __init__(self, *, ignores: Callable[[str | None], bool] = lambda _code: False) -> None:
         self.last_error: LastError | None = None
-        #: The error of the last token request; None if it succeeded.
+        #: The error of the last token request, or of a new secret in it; None if it succeeded.
         self.token_error: LastError | None = None
         self.acquired = False
         self._ignores = ignores
         self._request: events.TokenRequested | None = None
+        self._secret_error: LastError | None = None
 
     def __call__(self, event: events.Event) -> None:
         """Take the next event."""
         match event:
             case events.TokenRefreshStarted():
-                self._request = None
+                self._request = self._secret_error = None
             case events.TokenRequested():
                 self._request = event
             case events.TokenRefused(code=code) if self._ignores(code):
                 pass
-            case events.TokenRefused(status=status, code=code, tracking_id=tracking_id):
-                code = code if code is not None and _CODE.fullmatch(code) else None
-                self.token_error = self._record(event, status=status, code=code, tracking_id=tracking_id)
+            case events.TokenRefused():
+                self.token_error = self._record_refusal(event)
+            case events.SecretRejected():
+                self._secret_error = self._record_refusal(event)
             case events.TokenEndpointDown(reason=reason, tracking_id=tracking_id):
                 request = self._request
                 if reason is None and request is not None and request.status is None:
@@ -148,11 +150,13 @@ class HealthTracker:
                     tracking_id=tracking_id,
                 )
             case events.TokenRefreshEnded(outcome="acquired" | "stored"):
-                self.acquired, self.token_error = True, None
-            case events.CertificateRejected(reason=reason):
-                self._record(event, reason=reason)
-            case events.StoreDegraded():
-                self._record(event)
+                self.acquired, self.token_error = True, self._secret_error
+            case events.CertificateRejected() | events.StoreDegraded():
+                self._record(event, reason=getattr(event, "reason", None))
+
+    def _record_refusal(self, event: events.TokenRefused | events.SecretRejected) -> LastError:
+        code = event.code if event.code is not None and _CODE.fullmatch(event.code) else None
+        return self._record(event, status=event.status, code=code, tracking_id=event.tracking_id)
 
     def _record(
         self,

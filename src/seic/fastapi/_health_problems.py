@@ -17,6 +17,7 @@ _OUR_CERTIFICATE = (
     Reason.REFUSED,
 )
 _NOT_THERE = 404, 405
+_FIRST_ERROR = 400
 _CLIENT = (
     "the credentials of the client",
     "Check the client id and the client secret (SEIC_CLIENT_ID, SEIC_CLIENT_SECRET).",
@@ -89,6 +90,11 @@ def _token_problem(health: Health, error: LastError, consequence: str, credentia
     if error.what == "token refused":
         what, remedy = _refusal(error.status, error.code, credentials)
         return HealthProblem(health, f"The provider refuses {what}{error.facts}.{consequence}", remedy, error)
+    if error.what == "secret rejected":
+        cause = f"The provider refuses the new client secret or password{error.facts}; the previous one is used."
+        return HealthProblem(
+            health, cause, "Register the new secret at the provider, or restore the previous one.", error
+        )
     if error.reason in _OUR_CERTIFICATE:
         cause = f"The server refuses the client certificate{error.facts}.{consequence}"
         return HealthProblem(health, cause, "Check the certificate, and its registration at the provider.", error)
@@ -97,6 +103,12 @@ def _token_problem(health: Health, error: LastError, consequence: str, credentia
         return HealthProblem(health, cause, "Check the CA (SEIC_CA) and the host; the log has the details.", error)
     if error.status in _NOT_THERE:
         problem, remedy = "was not found", "Check the host, and provider.token_url."
+    elif error.status is not None and error.status < _FIRST_ERROR:
+        cause = f"The reply of the token endpoint cannot be used{error.facts}.{consequence}"
+        remedy = (
+            "Check the host and provider.token_url, and that no proxy or login page answers; the log has the details."
+        )
+        return HealthProblem(health, cause, remedy, error)
     elif error.status is None:
         problem = "cannot be reached"
         remedy = "Check the network, the proxy and the CA; the log has the details. seic tries again by itself."

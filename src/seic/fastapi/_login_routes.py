@@ -21,9 +21,9 @@ from seic import (
     TokenError,
     TokenRequestRefused,
 )
+from seic._html import CONTENT_SECURITY_POLICY, render_message
 from seic._oauth.error_codes import known_code
 from seic.fastapi._health_problems import remedy_for_refused_login
-from seic.fastapi._html import CONTENT_SECURITY_POLICY, render_message
 from seic.fastapi._login_dependencies import LoginRedirect
 from seic.fastapi._login_state import LoginStateStorage, ReplayCache, login_state_name
 from seic.fastapi._problems import Problem, problem_of

@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from seic import CertificateError, ClientCertificate, Token
+from seic._html import CONTENT_SECURITY_POLICY
 from seic.fastapi._app_state import Monitor, find_state
 from seic.fastapi._certificate_probe import CertificateProbe
 from seic.fastapi._clients import clients_of
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LastError, LoginHealth, TokenHealth
 from seic.fastapi._health_problems import problems_of
-from seic.fastapi._html import CONTENT_SECURITY_POLICY
 from seic.fastapi._readiness_page import render_readiness
 
 #: A short-lived certificate fails readiness below this share of its lifetime, however many days `red_days` is; one that

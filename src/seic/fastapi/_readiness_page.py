@@ -9,9 +9,9 @@ import datetime as dt
 from collections.abc import Sequence
 from html import escape
 
+from seic._html import render_page
 from seic.fastapi._health import CertificateHealth, ClientHealth, Health, LoginHealth, TokenHealth
 from seic.fastapi._health_problems import HealthProblem, problems_of
-from seic.fastapi._html import render_page
 
 _TITLES = {
     Health.PASS: ("Ready", "Every client can call its provider."),

@@ -14,13 +14,16 @@ except ImportError as _error:
 
 from seic._public import publish as _publish
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
+from seic.sandbox._controls import ActiveToken
 from seic.sandbox._mock_clock import MockClock
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.counts import Counts, HostCounts
 from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import Hold
+from seic.sandbox._server.received import ReceivedRequest, RequestKind
 
 __all__ = [
+    "ActiveToken",
     "CertificateAuthority",
     "Counts",
     "Fault",
@@ -30,6 +33,8 @@ __all__ = [
     "HostCounts",
     "IssuedCertificate",
     "MockClock",
+    "ReceivedRequest",
+    "RequestKind",
     "Sandbox",
 ]
 

@@ -197,6 +197,12 @@ def thumbprint_of(certificate: x509.Certificate) -> str:
     return base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
 
 
+def common_name_of(certificate: x509.Certificate) -> str | None:
+    """Return the CN of the subject; None if there is none, or more than one."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else None
+
+
 def revocation_of(serial_number: int) -> x509.RevokedCertificate:
     """Return the entry of a revocation list."""
     entry = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(_now() - _CLOCK_SKEW)

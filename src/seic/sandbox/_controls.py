@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+
+import attrs
 
 from seic._model.token import Token
 from seic.sandbox._certificates import IssuedCertificate
 from seic.sandbox._server.counts import Counts, RequestCounter
 from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 from seic.sandbox._server.fault_injection import FaultInjector, Hold, InjectedFailure
-from seic.sandbox._server.received import RequestRecorder
+from seic.sandbox._server.received import ReceivedRequest, RequestKind, RequestRecorder
 from seic.sandbox._server.refused_certificates import RefusedCertificates
-from seic.sandbox._token_registry import TokenRegistry
+from seic.sandbox._token_registry import Dialect, TokenRegistry
+
+
+@attrs.frozen(kw_only=True)
+class ActiveToken:
+    """An access token that is active.
+
+    Args:
+        digest: The first 8 hexadecimal digits of its SHA-256.
+        dialect: The dialect that issued it.
+        seconds_left: Seconds until it expires.
+        lifetime: Seconds from its issue to its expiry.
+        thumbprint: SHA-256 of the client certificate that it is bound to, base64url; None without one.
+    """
+
+    digest: str
+    dialect: Dialect
+    seconds_left: float
+    lifetime: float
+    thumbprint: str | None
 
 
 class SandboxControls:
@@ -32,6 +54,56 @@ class SandboxControls:
     def counts(self) -> Counts:
         """The counts since the start, at this moment."""
         return self._counter.snapshot()
+
+    @property
+    def token_requests(self) -> int:
+        """The number of token requests, at both hosts."""
+        return self.counts.token_requests
+
+    def received(
+        self, *, path: str | None = None, method: str | None = None, kind: RequestKind | None = None
+    ) -> list[ReceivedRequest]:
+        """Return the last 1,000 requests to both hosts, the oldest first.
+
+            (request,) = sandbox.received(path="/v1/orders", method="POST")
+            assert request.headers["Idempotency-Key"]
+
+        Args:
+            path: Only those with this path.
+            method: Only those with this method.
+            kind: Only `token`, `api`, `login`, `revocation` or `info` requests.
+        """
+        return [
+            each
+            for each in self._recorder.snapshot()
+            if path in (None, each.path) and method in (None, each.method) and kind in (None, each.kind)
+        ]
+
+    def on_received(self, listener: Callable[[ReceivedRequest], object]) -> Callable[[], None]:
+        """Call a listener for each request, on its arrival and when its status is known; return the end of that.
+
+        Args:
+            listener: Called in the sandbox's thread; it must return soon.
+        """
+        return self._recorder.listen(lambda record: listener(record.snapshot()))
+
+    @property
+    def active_tokens(self) -> list[ActiveToken]:
+        """The access tokens that are active, the newest first, by their digests."""
+        return [
+            ActiveToken(
+                digest=hashlib.sha256(token.encode()).hexdigest()[:8],
+                dialect=record.family.dialect,
+                seconds_left=record.seconds_left,
+                lifetime=self._registry.active_lifetime,
+                thumbprint=record.family.thumbprint,
+            )
+            for token, record in self._registry.active()
+        ]
+
+    def clear_received(self) -> None:
+        """Forget the requests of `received`; `counts` and their numbers go on."""
+        self._recorder.clear()
 
     def revoke(self, token: Token | str) -> bool:
         """Revoke an access token without telling its client; return whether there was one."""
@@ -73,13 +145,13 @@ class SandboxControls:
         """
         self._refused_certificates().refuse(certificate or self._client_certificate)
 
-    def accept_certificates(self) -> None:
-        """Accept all client certificates again.
+    def accept_certificates(self, *certificates: IssuedCertificate) -> None:
+        """Accept client certificates again; without arguments, all.
 
         Raises:
             RuntimeError: As for `refuse_certificate`.
         """
-        self._refused_certificates().accept_all()
+        self._refused_certificates().accept(certificates)
 
     @property
     def refused_certificates(self) -> frozenset[str]:
@@ -118,9 +190,14 @@ class SandboxControls:
         """
         self._faults.inject(Fault(name=fault, target=target, times=times, seconds=seconds))
 
-    def clear_faults(self, target: FaultTarget | None = None) -> None:
-        """Drop the faults of a target that have not been applied, and the failures of `fail_tokens`; None for all."""
-        self._faults.clear(target)
+    def clear_faults(self, target: FaultTarget | None = None, *, fault: FaultName | None = None) -> None:
+        """Drop faults that have not been applied, and without `fault` the failures of `fail_tokens`.
+
+        Args:
+            target: Only those of this target.
+            fault: Only those with this name.
+        """
+        self._faults.clear(target, fault)
 
     @property
     def faults(self) -> list[Fault]:

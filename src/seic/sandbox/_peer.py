@@ -8,9 +8,8 @@ import urllib.parse
 
 import attrs
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
-from seic.sandbox._certificates import thumbprint_of
+from seic.sandbox._certificates import common_name_of, thumbprint_of
 from seic.sandbox._error_responses import certificate_mismatch
 from seic.sandbox._token_registry import TokenFamily
 
@@ -53,9 +52,8 @@ def peer_of_header(value: str) -> Peer | None:
 
 
 def _peer(certificate: x509.Certificate) -> Peer:
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Peer(
-        common_name=str(names[0].value) if len(names) == 1 else None,
+        common_name=common_name_of(certificate),
         thumbprint=thumbprint_of(certificate),
     )
 

@@ -1,4 +1,4 @@
-"""The API that access tokens give access to: a list with cursor pagination, and an echo.
+"""The API that access tokens give access to: a list with cursor pagination, an echo, and the routes of other modules.
 
 The gateway's documents describe its lists only in part: at most 50 records, and a cursor that is Base64 of sequential
 properties. The names `accounts`, `cursor` and `nextCursor` are the sandbox's own.
@@ -7,12 +7,13 @@ properties. The names `accounts`, `cursor` and `nextCursor` are the sandbox's ow
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
+from collections.abc import Sequence
 
 import attrs
 from aiohttp import hdrs, web
 
+from seic.sandbox._api_routes import find_api_route, read_digest
 from seic.sandbox._dialects.sei_gateway import APP_KEY, check_app_key
 from seic.sandbox._error_responses import (
     InvalidField,
@@ -23,9 +24,9 @@ from seic.sandbox._error_responses import (
     logged_in_elsewhere,
     unknown_resource,
 )
+from seic.sandbox._openapi_routes import OpenApiRoute
 from seic.sandbox._peer import FORWARDED_CERTIFICATE, Peer, binding_problem, check_certificate
 from seic.sandbox._request_reader import find_bearer_token, read_bearer_token
-from seic.sandbox._server.received import keep_body
 from seic.sandbox._token_registry import Dialect, InactiveToken, TokenFamily, TokenRegistry
 
 _ACCOUNTS_PATH = "/v1/investments/accounts"
@@ -49,6 +50,7 @@ class ResourceServer:
 
     client_id: str
     registry: TokenRegistry
+    examples: Sequence[OpenApiRoute] = ()
 
     async def respond(self, request: web.BaseRequest, peer: Peer | None) -> JsonBody | web.Response:
         """Return the body of a response with status 200, or a response.
@@ -65,6 +67,11 @@ class ResourceServer:
             return await _echo(request, peer)
         if request.path == _ACCOUNTS_PATH and request.method == "GET":
             return _accounts(request)
+        if (respond := find_api_route(request)) is not None:
+            return await respond()
+        for route in self.examples:
+            if request.method == route.method and route.path.fullmatch(request.path):
+                return await _respond_with_example(request, route)
         raise unknown_resource()
 
     def dialect_of(self, request: web.BaseRequest) -> Dialect:
@@ -136,13 +143,14 @@ def _read_cursor(text: str) -> int:
     raise invalid_request("The cursor is unknown.", field)
 
 
+async def _respond_with_example(request: web.BaseRequest, route: OpenApiRoute) -> web.Response:
+    # Read, so that the body is among the received requests.
+    await read_digest(request)
+    return route.respond()
+
+
 async def _echo(request: web.BaseRequest, peer: Peer | None) -> JsonBody:
-    digest = hashlib.sha256()
-    length = 0
-    async for chunk in request.content.iter_any():
-        keep_body(chunk)
-        digest.update(chunk)
-        length += len(chunk)
+    length, digest = await read_digest(request)
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
@@ -154,6 +162,6 @@ async def _echo(request: web.BaseRequest, peer: Peer | None) -> JsonBody:
         "query": [list(pair) for pair in request.query.items()],
         "headers": headers,
         "body_length": length,
-        "body_sha256": digest.hexdigest(),
+        "body_sha256": digest,
         "certificate_common_name": None if peer is None else peer.common_name,
     }

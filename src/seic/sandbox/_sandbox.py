@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,13 +14,15 @@ from aiohttp import web
 
 import seic
 from seic._model.hosts import Hosts
-from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate, KeyType
+from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._controls import SandboxControls
 from seic.sandbox._dialects.oauth2 import ProviderUrls
 from seic.sandbox._dialects.platform_saml import IdentityProvider
+from seic.sandbox._openapi_routes import read_openapi
 from seic.sandbox._peer import Peer
 from seic.sandbox._registration import Registration
 from seic.sandbox._resource_server import ResourceServer
+from seic.sandbox._sandbox_credentials import SandboxCredentials
 from seic.sandbox._server.counts import HostName, RequestCounter
 from seic.sandbox._server.dispatch import Dispatcher
 from seic.sandbox._server.fault_injection import FaultInjector
@@ -33,7 +36,7 @@ _MINUTE = 60.0
 _DAY = 86400.0
 
 
-class Sandbox(SandboxControls):
+class Sandbox(SandboxCredentials, SandboxControls):
     """A local SEI gateway, SEI platform and OAuth 2.0 provider: two TLS hosts on loopback, with an API.
 
         with Sandbox() as sandbox:
@@ -70,6 +73,11 @@ class Sandbox(SandboxControls):
             with a certificate is counted at the mtls host, one without at the api host.
         api_port: The port of the api host, or of `proxy_url`; 0 for any free one.
         mtls_port: The port of the mtls host; 0 for any free one.
+        openapi: An OpenAPI document in JSON; the API also serves the examples of its operations.
+
+    Raises:
+        OSError: The OpenAPI document cannot be read.
+        ValueError: A lifetime, a path or the OpenAPI document is invalid.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Sandbox(SandboxControls):
         behind_proxy: bool = False,
         api_port: int = 0,
         mtls_port: int = 0,
+        openapi: str | os.PathLike[str] | None = None,
     ) -> None:
         # The password needs form encoding, so that a client that forgets it fails.
         self._registration = Registration(
@@ -129,7 +138,11 @@ class Sandbox(SandboxControls):
         )
         self._dispatcher = Dispatcher(
             find_route=self._routes.find,
-            resource_server=ResourceServer(self._registration.client_id, self._registry),
+            resource_server=ResourceServer(
+                self._registration.client_id,
+                self._registry,
+                () if openapi is None else read_openapi(Path(openapi)),
+            ),
             counter=self._counter,
             recorder=self._recorder,
             faults=self._faults,
@@ -250,77 +263,38 @@ class Sandbox(SandboxControls):
             raise RuntimeError(f"a sandbox with behind_proxy={self._behind_proxy} has {has}")
         return f"{scheme}://localhost:{self._ports[host]}"
 
-    @property
-    def client_id(self) -> str:
-        """The client id (AppKey)."""
-        return self._registration.client_id
-
-    @property
-    def client_secret(self) -> str:
-        """The client secret (AppSecret)."""
-        return self._registration.client_secret
-
-    @property
-    def username(self) -> str:
-        """The user name of the service account."""
-        return self._registration.username
-
-    @property
-    def password(self) -> str:
-        """The password of the service account; it needs form encoding."""
-        return self._registration.password
-
-    @property
-    def email(self) -> str:
-        """The name of the account on the platform."""
-        return self._registration.email
-
-    @property
-    def session_token(self) -> str:
-        """The token of the only session that the gateway knows, for its `sessionToken` grant."""
-        return self._registration.session_token
-
-    @property
-    def authority(self) -> CertificateAuthority:
-        """The temporary CA that issues every certificate of the sandbox."""
-        return self._authority
-
-    @property
-    def ca_pem(self) -> bytes:
-        """The CA certificate as PEM; a client must trust it."""
-        return self._authority.cert_pem
-
-    @property
-    def client_certificate_pem(self) -> bytes:
-        """The certificate of the service account as PEM."""
-        return self._client_certificate.cert_pem
-
-    @property
-    def client_key_pem(self) -> bytes:
-        """The private key of the service account's certificate as unencrypted PEM."""
-        return self._client_certificate.key_pem
-
-    def issue_certificate(
+    def issue(
         self,
-        common_name: str | None = None,
+        claims: Mapping[str, Any] | None = None,
         *,
-        key_type: KeyType = "ec",
-        not_before: dt.datetime | None = None,
-        not_after: dt.datetime | None = None,
-    ) -> IssuedCertificate:
-        """Issue another client certificate of the trusted CA.
+        cnf: bool | IssuedCertificate | Mapping[str, Any] = False,
+        issuer: str = "",
+    ) -> str:
+        """Return an access token of the plain provider, a JWT, without a token request: for tests of incoming requests.
+
+            token = sandbox.issue({"sub": "user", "exp": 0}, cnf=True)
+
+        The provider's keys verify it, the API accepts it, and introspection and revocation know it.
 
         Args:
-            common_name: The CN of the subject; by default the user name of the service account.
-            key_type: `ec` is P-256, `rsa` has 2048 bits.
-            not_before: The start of the validity; by default a day ago.
-            not_after: The end of the validity; by default two years after the start.
+            claims: They replace those of a token request (`iss`, `sub`, `aud`, `client_id`, `iat`, `exp`, `jti`,
+                `scope`); None removes a claim.
+            cnf: Bind it to a certificate (RFC 8705 §3.1): True for the service account's, or one of
+                `issue_certificate`; a mapping is the claim as it is.
+            issuer: The name of the issuer, as for `issuer_url`.
+
+        Raises:
+            ValueError: The name of the issuer has other characters.
+            RuntimeError: The sandbox is not running.
         """
-        issued = self._authority.issue(
-            common_name or self.username, key_type=key_type, not_before=not_before, not_after=not_after
-        )
-        self._issued.append(issued)
-        return issued
+        claims = dict(claims or {})
+        if isinstance(cnf, Mapping):
+            claims["cnf"] = cnf
+            thumbprint = cnf.get("x5t#S256")
+        else:
+            certificate = self._client_certificate if cnf is True else cnf or None
+            thumbprint = None if certificate is None else certificate.thumbprint
+        return self._routes.issuer(issuer_path(issuer)).issue(self.api_url, claims, thumbprint=thumbprint)
 
     def config(self, *, certificate: bool | IssuedCertificate = False, **overrides: Any) -> seic.Config:
         """Return a `seic.Config` that reaches this sandbox.
@@ -346,16 +320,3 @@ class Sandbox(SandboxControls):
             revocation_path=self._revocation_path,
             overrides=overrides,
         )
-
-    def saml_assertion(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
-        """Return a SAML assertion, signed by the identity provider that the platform trusts.
-
-        Args:
-            email: The email address of the user; by default the account's.
-            lifetime: Seconds until it expires, by the sandbox's clock.
-        """
-        return self._identity_provider.assertion(email or self.email, lifetime=lifetime)
-
-    def saml_response(self, email: str | None = None, *, lifetime: float = 300.0) -> bytes:
-        """Return a SAML response with such an assertion; the arguments are the same."""
-        return self._identity_provider.response(email or self.email, lifetime=lifetime)

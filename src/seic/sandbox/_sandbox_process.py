@@ -40,7 +40,9 @@ def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], 
         else:
             folder = options.directory.absolute()
             folder.mkdir(parents=True, exist_ok=True)
-        sandbox = stack.enter_context(Sandbox(api_port=options.api_port, mtls_port=options.mtls_port))
+        sandbox = stack.enter_context(
+            Sandbox(api_port=options.api_port, mtls_port=options.mtls_port, openapi=options.openapi)
+        )
         control = stack.enter_context(ControlServer(sandbox, port=options.control_port))
         for fault in options.fault:
             apply_fault(sandbox, {"times": "always", **fault} if fault["fault"] in FAULT_NAMES else fault)
@@ -51,7 +53,7 @@ def run_sandbox(options: argparse.Namespace, *, write: Callable[[str], object], 
             note(f"variables: {options.env_file}")
         else:
             write("".join(f"export {line}" for line in lines))
-        note(f"health: {control.url}/health")
+        note(f"page: {control.page_url}")
         note(f"{sandbox.api_url}, with a client certificate {sandbox.mtls_url}; end with Ctrl-C")
         signal.sigwait(ends)
 

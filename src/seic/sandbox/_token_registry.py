@@ -134,19 +134,27 @@ class TokenRegistry:
     # Issue
 
     def issue(
-        self, family: TokenFamily, make_token: Callable[[TokenRecord], str] | None = None
+        self,
+        family: TokenFamily,
+        make_token: Callable[[TokenRecord], str] | None = None,
+        *,
+        seconds_left: float | None = None,
     ) -> tuple[str, TokenRecord]:
         """Return a new access token and its record.
 
         Args:
             family: Its family.
             make_token: Returns a token that differs each time; by default an opaque one.
+            seconds_left: Seconds until it expires; by default the lifetime of access tokens.
         """
         now = self._clock()
-        record = TokenRecord(family=family, issued_at=int(self._wall(now) * 1000), seconds_left=self.active_lifetime)
+        if seconds_left is None:
+            seconds_left = self.active_lifetime
+        record = TokenRecord(family=family, issued_at=int(self._wall(now) * 1000), seconds_left=seconds_left)
         token = secrets.token_urlsafe(24) if make_token is None else make_token(record)
         with self._lock:
-            self._access[token] = _AccessEntry(family, now, now)
+            # Registered as if issued earlier or later, so that it expires on time.
+            self._access[token] = _AccessEntry(family, now - self.active_lifetime + seconds_left, now)
         return token, record
 
     def issue_refresh_token(self, family: TokenFamily) -> str:

@@ -12,6 +12,7 @@ from seic._public import publish as _publish
 from seic.testing._mock_clocks import MockClocks
 from seic.testing._mock_provider import MockProvider
 from seic.testing._recorded_events import Events
+from seic.testing._recording import Recording
 from seic.testing._secret_finder import assert_no_secrets
 from seic.testing._token_store_tests import TokenStoreTests
 
@@ -24,6 +25,7 @@ __all__ = [
     "Events",
     "MockClocks",
     "MockProvider",
+    "Recording",
     "TokenStoreTests",
     "assert_no_secrets",
 ]

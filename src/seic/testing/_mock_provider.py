@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from collections import deque
@@ -22,24 +23,43 @@ from seic._oauth.providers import SEI_GATEWAY
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 
 
-@attrs.define
-class _Expected:
-    method: str | None
-    path: str | None
-    times: int | None
-    protected: bool
+@attrs.define(kw_only=True)
+class ExpectedRequest:
+    """Requests that have a response; None matches any value.
+
+    Args:
+        answer: The arguments of the response, or an exception.
+        method: The method.
+        path: The path.
+        query: The query.
+        digest: SHA-256 of the body.
+        times: The number of requests, each of which must come; None for any number.
+        protected: Whether the requests need a valid token.
+        count: The number of requests that came.
+    """
+
     answer: Mapping[str, Any] | Exception
+    method: str | None = None
+    path: str | None = None
+    query: str | None = None
+    digest: str | None = None
+    times: int | None = 1
+    protected: bool = True
     count: int = 0
 
     def matches(self, request: Any) -> bool:
+        """Return whether this is the response of a request."""
         return (
             (self.times is None or self.count < self.times)
             and self.method in {None, request.method}
             and self.path in {None, request.url.path}
+            and self.query in {None, request.url.query.decode()}
+            and self.digest in {None, hashlib.sha256(request.content).hexdigest()}
         )
 
     def __str__(self) -> str:
-        return f"{self.method or 'any method'} {self.path or 'any path'}"
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.method or 'any method'} {self.path or 'any path'}{query}"
 
 
 class MockProvider(AsyncBaseTransport, BaseTransport):
@@ -68,7 +88,7 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
         self._provider = provider
         self._monotonic = clock.monotonic
         self._client_secret, self._password = secrets.token_hex(16), secrets.token_hex(16)
-        self._expected: list[_Expected] = []
+        self._expected: list[ExpectedRequest] = []
         self._failures: deque[Mapping[str, Any] | Exception] = deque()
         self._unexpected: list[str] = []
         #: The end of each valid token.
@@ -120,7 +140,7 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
             content: Other arguments of `httpx.Response`, such as `json`, `text` and `headers`.
         """
         answer = {"status_code": status_code, **content}
-        self._expected.append(_Expected(method, path, times, protected, answer))
+        self._expect(ExpectedRequest(answer=answer, method=method, path=path, times=times, protected=protected))
 
     def add_exception(
         self,
@@ -132,7 +152,10 @@ class MockProvider(AsyncBaseTransport, BaseTransport):
         protected: bool = True,
     ) -> None:
         """Raise an exception in place of a response, such as `httpx.ReadTimeout("slow")`; see `add_response`."""
-        self._expected.append(_Expected(method, path, times, protected, exception))
+        self._expect(ExpectedRequest(answer=exception, method=method, path=path, times=times, protected=protected))
+
+    def _expect(self, expected: ExpectedRequest) -> None:
+        self._expected.append(expected)
 
     def check(self) -> None:
         """Check that each response was requested, and that there was a response for each request.

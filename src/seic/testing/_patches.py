@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import methodcaller
@@ -22,7 +21,7 @@ from seic.testing._recorded_events import Events
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
 
-__all__ = ["SYSTEM_CLOCK", "environ_of", "recorded_events", "system_clock", "without_network"]
+__all__ = ["SYSTEM_CLOCK", "environ_of", "read_time_from", "recorded_events", "system_clock", "without_network"]
 
 
 @contextmanager
@@ -57,18 +56,22 @@ class _Time:
 @contextmanager
 def system_clock(clocks: MockClocks) -> Iterator[None]:
     """Move the clock of all clients, existing ones included."""
-    _read_from(_Time(clocks))
+    before = read_time_from(_Time(clocks))
     try:
         yield
     finally:
-        _read_from(time)
+        read_time_from(before)
 
 
-def _read_from(source: object) -> None:
+def read_time_from(source: Any) -> Any:
+    """Let the clock of all clients read another source than the module `time`; return the one before."""
     # Each client keeps the two functions, so their contents are replaced: they are `partial` objects.
-    for name in ("monotonic", "wall"):
+    before = None
+    for name, method in (("monotonic", "monotonic"), ("wall", "time")):
         function: Any = getattr(SYSTEM_CLOCK, name)
-        function.__setstate__((methodcaller("time" if name == "wall" else name), (source,), {}, None))
+        (before,) = function.args
+        function.__setstate__((methodcaller(method), (source,), {}, None))
+    return before
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 #: A shorter secret could be found by chance.
-_SHORTEST = 8
+SHORTEST_SECRET = 8
 
 
 class SecretFinder:
@@ -29,8 +29,10 @@ class SecretFinder:
         Raises:
             ValueError: It has fewer than eight characters, and could be found by chance.
         """
-        if len(secret) < _SHORTEST:
-            raise ValueError(f"{name}: must have {_SHORTEST} characters or more, else it could be found by chance")
+        if len(secret) < SHORTEST_SECRET:
+            raise ValueError(
+                f"{name}: must have {SHORTEST_SECRET} characters or more, else it could be found by chance"
+            )
         for form, text in _forms(secret):
             self._needles.setdefault(text, f"{name} ({form})")
         return secret

@@ -1,4 +1,4 @@
-"""`ControlServer`: the health and the control of a sandbox over plain HTTP on loopback.
+"""`ControlServer`: the health, the control and the live page of a sandbox over plain HTTP on loopback.
 
 The control is not for other web sites, which a browser on this machine may show: requests need the token of this run,
 `Host` must name loopback (a name that an attacker's DNS resolves to 127.0.0.1 is refused), and `Origin`, if there is
@@ -10,18 +10,25 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 from aiohttp import hdrs, web
 
+from seic.sandbox._control.control_page import PAGE, PAGE_HEADERS
+from seic.sandbox._control.documents import describe_request, issue_token
+from seic.sandbox._control.event_stream import stream_events
 from seic.sandbox._control.fault_actions import apply_fault, clear, describe_faults
 from seic.sandbox._peer import Peer
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.loopback import LOOPBACK_NAMES, LoopbackHost, LoopbackServer
 
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
+
+#: They need no token: the page has no secret, since its own token is in the fragment of the URL.
+_PUBLIC = {("GET", "/"), ("GET", "/health")}
 
 
 class ControlServer:
@@ -38,6 +45,18 @@ class ControlServer:
         host = LoopbackHost(context=None, respond=self._respond, reject=_bad_request, connected=_nothing, port=port)
         self._server = LoopbackServer([host])
         self._hosts: set[str] = set()
+        self._routes: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            ("GET", "/"): self._show_page,
+            ("GET", "/health"): self._show_health,
+            ("GET", "/faults"): self._show_faults,
+            ("POST", "/faults"): self._inject,
+            ("DELETE", "/faults"): self._clear,
+            ("POST", "/tokens"): self._issue,
+            ("GET", "/received"): self._show_received,
+            ("DELETE", "/received"): self._forget_received,
+            ("GET", "/counts"): self._show_counts,
+            ("GET", "/events"): self._stream_events,
+        }
         self._port = 0
 
     def __enter__(self) -> Self:
@@ -56,18 +75,19 @@ class ControlServer:
         """The URL of the host."""
         return f"http://localhost:{self._port}"
 
+    @property
+    def page_url(self) -> str:
+        """The URL of the live page, with the token in its fragment."""
+        return f"{self.url}/#{self.token}"
+
     async def _respond(self, request: web.BaseRequest, _peer: Peer | None) -> web.StreamResponse:
-        host, origin = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.ORIGIN)
-        if host not in self._hosts or origin not in (None, f"http://{host}"):
-            return _error(403, "The control is only for this machine, by its own URL.")
-        if (request.method, request.path) == ("GET", "/health"):
-            # The media type and the word of draft-inadarei-api-health-check.
-            return web.json_response({"status": "pass"}, content_type="application/health+json")
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(errors="replace"), self.token.encode()):
-            return _error(401, "The header must be: Authorization: Bearer $SANDBOX_TOKEN")
+        route = (request.method, request.path)
+        if (refusal := self._refuse(request, is_public=route in _PUBLIC)) is not None:
+            return refusal
+        if route not in self._routes:
+            return _error(404, "There is no such method or path.")
         try:
-            response = await self._control(request)
+            response = await self._routes[route](request)
         except (ValueError, web.HTTPRequestEntityTooLarge) as error:
             return _error(400, str(error))
         except RuntimeError as error:
@@ -75,15 +95,51 @@ class ControlServer:
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response
 
-    async def _control(self, request: web.BaseRequest) -> web.StreamResponse:
-        route = (request.method, request.path)
-        if route == ("POST", "/faults"):
-            apply_fault(self._sandbox, await _fields(request))
-        elif route == ("DELETE", "/faults"):
-            clear(self._sandbox, request.query.get("target"))
-        elif route != ("GET", "/faults"):
-            return _error(404, "There is no such method or path.")
+    def _refuse(self, request: web.BaseRequest, *, is_public: bool) -> web.Response | None:
+        host, origin = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.ORIGIN)
+        if host not in self._hosts or origin not in (None, f"http://{host}"):
+            return _error(403, "The control is only for this machine, by its own URL.")
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        is_known = hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
+        if is_public or (scheme.lower() == "bearer" and is_known):
+            return None
+        return _error(401, "The header must be: Authorization: Bearer $SANDBOX_TOKEN")
+
+    async def _show_page(self, _request: web.BaseRequest) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html", headers=PAGE_HEADERS)
+
+    async def _show_health(self, _request: web.BaseRequest) -> web.Response:
+        # The media type and the word of draft-inadarei-api-health-check.
+        return web.json_response({"status": "pass"}, content_type="application/health+json")
+
+    async def _show_faults(self, _request: web.BaseRequest) -> web.Response:
         return web.json_response(describe_faults(self._sandbox))
+
+    async def _inject(self, request: web.BaseRequest) -> web.Response:
+        apply_fault(self._sandbox, await _fields(request))
+        return await self._show_faults(request)
+
+    async def _clear(self, request: web.BaseRequest) -> web.Response:
+        clear(self._sandbox, request.query.get("target"), request.query.get("fault"))
+        return await self._show_faults(request)
+
+    async def _issue(self, request: web.BaseRequest) -> web.Response:
+        return web.json_response(issue_token(self._sandbox, await _json_object(request)))
+
+    async def _show_received(self, request: web.BaseRequest) -> web.Response:
+        query = request.query
+        received = self._sandbox.received(path=query.get("path"), method=query.get("method"))
+        return web.json_response({"received": [describe_request(each) for each in received]})
+
+    async def _forget_received(self, _request: web.BaseRequest) -> web.Response:
+        self._sandbox.clear_received()
+        return web.Response(status=204)
+
+    async def _show_counts(self, _request: web.BaseRequest) -> web.Response:
+        return web.json_response(attrs.asdict(self._sandbox.counts))
+
+    async def _stream_events(self, _request: web.BaseRequest) -> web.Response:
+        return web.Response(body=stream_events(self._sandbox), content_type="text/event-stream")
 
 
 async def _fields(request: web.BaseRequest) -> Mapping[str, str]:
@@ -96,13 +152,20 @@ async def _fields(request: web.BaseRequest) -> Mapping[str, str]:
         return {name: str(value) for name, value in (await request.post()).items()}
     if request.content_type != _JSON:
         raise ValueError(f"Content-Type: must be {_FORM} or {_JSON}")
+    fields = await _json_object(request)
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+async def _json_object(request: web.BaseRequest) -> dict[str, Any]:
+    if request.content_type != _JSON:
+        raise ValueError(f"Content-Type: must be {_JSON}")
     try:
         fields: Any = json.loads(await request.read())
     except ValueError:
         raise ValueError("body: must be JSON") from None
     if not isinstance(fields, dict):
         raise ValueError("body: must be a JSON object")  # noqa: TRY004 - one kind for all mistakes of a request
-    return {name: str(value) for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _error(status: int, message: str) -> web.Response:

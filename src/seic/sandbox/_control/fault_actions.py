@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from seic.sandbox._certificates import IssuedCertificate
 from seic.sandbox._sandbox import Sandbox
 from seic.sandbox._server.fault import FAULT_NAMES, FaultName, FaultTarget
 
@@ -15,14 +16,20 @@ def _skew_clock(sandbox: Sandbox, values: Mapping[str, str]) -> None:
 
 
 def _refuse(sandbox: Sandbox, values: Mapping[str, str]) -> None:
+    found = _certificates(sandbox, values)
+    sandbox.refuse_certificate(found[0] if found else None)
+
+
+def _accept(sandbox: Sandbox, values: Mapping[str, str]) -> None:
+    sandbox.accept_certificates(*_certificates(sandbox, values))
+
+
+def _certificates(sandbox: Sandbox, values: Mapping[str, str]) -> list[IssuedCertificate]:
     thumbprint = values.get("thumbprint")
-    if thumbprint is None:
-        sandbox.refuse_certificate()
-        return
-    known = {certificate.thumbprint: certificate for certificate in sandbox.issued_certificates}
-    if thumbprint not in known:
+    found = [each for each in sandbox.issued_certificates if each.thumbprint == thumbprint]
+    if thumbprint is not None and not found:
         raise ValueError("thumbprint: the sandbox has not issued such a certificate")
-    sandbox.refuse_certificate(known[thumbprint])
+    return found
 
 
 #: Changes of state, which are over at once or hold until they are undone.
@@ -32,7 +39,7 @@ ACTIONS: Mapping[str, Callable[[Sandbox, Mapping[str, str]], object]] = {
     "idle-out": lambda sandbox, _: sandbox.idle_out_all(),
     "clock-skew": _skew_clock,
     "refuse-certificate": _refuse,
-    "accept-certificates": lambda sandbox, _: sandbox.accept_certificates(),
+    "accept-certificates": _accept,
     "clear": lambda sandbox, values: clear(sandbox, values.get("target")),
 }
 _FIELDS = {"fault", "target", "times", "seconds", "thumbprint"}
@@ -65,10 +72,16 @@ def apply_fault(sandbox: Sandbox, values: Mapping[str, str]) -> None:
     )
 
 
-def clear(sandbox: Sandbox, target: str | None) -> None:
-    """End all faults, those of state included; with a target, only its faults."""
-    sandbox.clear_faults(cast("FaultTarget | None", _target(target)))
-    if target is None:
+def clear(sandbox: Sandbox, target: str | None, fault: str | None = None) -> None:
+    """End all faults, those of state included; with a target or a name, only those faults.
+
+    Raises:
+        ValueError: The target or the name is unknown.
+    """
+    if fault is not None and fault not in FAULT_NAMES:
+        raise ValueError(f"fault: must be one of {', '.join(FAULT_NAMES)}")
+    sandbox.clear_faults(cast("FaultTarget | None", _target(target)), fault=cast("FaultName | None", fault))
+    if target is None and fault is None:
         sandbox.clock_skew = 0.0
         if sandbox.refused_certificates:
             sandbox.accept_certificates()

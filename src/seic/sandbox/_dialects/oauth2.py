@@ -90,18 +90,46 @@ class OAuth2Endpoints:
             issuer_path=self.path,
         )
         issuer = self.urls_for(request).issuer + self.path
-        audience = _audience(form) or issuer
-
-        def make_token(record: TokenRecord) -> str:
-            return self._signer.sign(_claims(record, issuer=issuer, audience=audience), typ="at+jwt")
-
-        token, record = self.registry.issue(family, make_token)
+        token, record = self._issue(family, issuer=issuer, audience=_audience(form) or issuer)
         return {
             "access_token": token,
             "token_type": "Bearer",
             "expires_in": int(record.seconds_left),
             "scope": family.scope,
         }
+
+    def _issue(
+        self, family: TokenFamily, *, issuer: str, audience: str, claims: Mapping[str, Any] | None = None
+    ) -> tuple[str, TokenRecord]:
+        claims = {} if claims is None else claims
+
+        def make_token(record: TokenRecord) -> str:
+            payload = {**_claims(record, issuer=issuer, audience=audience), **claims}
+            kept = {name: value for name, value in payload.items() if value is not None}
+            return self._signer.sign(kept, typ="at+jwt")
+
+        expires_at = claims.get("exp")
+        left = expires_at - self.registry.now() if isinstance(expires_at, int | float) else None
+        return self.registry.issue(family, make_token, seconds_left=left)
+
+    def issue(self, base_url: str, claims: Mapping[str, Any], *, thumbprint: str | None) -> str:
+        """Return an access token without a request.
+
+        Args:
+            base_url: The host of the issuer.
+            claims: They replace those of a token request; None removes a claim.
+            thumbprint: The client certificate that the token is bound to; None for no binding.
+        """
+        issuer = base_url + self.path
+        scope = claims.get("scope", " ".join(_SCOPES))
+        family = TokenFamily(
+            dialect="oauth2",
+            username=self.registration.client_id,
+            thumbprint=thumbprint,
+            scope=scope if isinstance(scope, str) else "",
+            issuer_path=self.path,
+        )
+        return self._issue(family, issuer=issuer, audience=issuer, claims=claims)[0]
 
     async def revoke(self, request: web.BaseRequest, peer: Peer | None) -> web.Response:
         """Revoke a token; an inactive token causes no error (RFC 7009 §2.2).

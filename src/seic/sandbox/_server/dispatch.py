@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 import attrs
 from aiohttp import hdrs, web
@@ -25,7 +26,7 @@ from seic.sandbox._server.counts import CountName, HostName, RequestCounter
 from seic.sandbox._server.fault import FaultTarget
 from seic.sandbox._server.fault_injection import FaultInjector, InjectedFailure
 from seic.sandbox._server.fault_responses import error_code_of, respond_with_fault
-from seic.sandbox._server.received import RequestRecord, RequestRecorder
+from seic.sandbox._server.received import RequestKind, RequestRecord, RequestRecorder
 from seic.sandbox._token_registry import Dialect
 
 _TRACKING_HEADER = "requesttrackingid"
@@ -108,7 +109,7 @@ class Dispatcher:
                 host = "api" if peer is None else "mtls"
             count: CountName = "api_calls" if route is None else route.count
             self.counter.add(host, count)
-            record = self.recorder.add(request, kind=count.partition("_")[0], host=host, peer=peer)
+            record = self.recorder.add(request, kind=cast("RequestKind", count.partition("_")[0]), host=host, peer=peer)
             response = await self._respond_to(request, route, record, _TrackedErrors(error_format, tracking_id))
         except ErrorResponse as error:
             response = self._error_response(error, error_format, tracking_id)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from seic.sandbox._server.fault import Fault, FaultTarget
+from seic.sandbox._server.fault import Fault, FaultName, FaultTarget
 
 
 @attrs.frozen(kw_only=True)
@@ -115,12 +115,17 @@ class FaultInjector:
             else:
                 self._planned[fault.target].extend(itertools.repeat(fault, fault.times))
 
-    def clear(self, target: FaultTarget | None = None) -> None:
-        """Drop the faults of a target; None for all."""
+    def clear(self, target: FaultTarget | None = None, name: FaultName | None = None) -> None:
+        """Drop the faults of a target with a name; None for all."""
+
+        def is_kept(fault: InjectedFailure | Fault) -> bool:
+            return name is not None and (isinstance(fault, InjectedFailure) or fault.name != name)
+
         with self._lock:
             for each in self._planned if target is None else (target,):
-                self._planned[each].clear()
-                self._permanent.pop(each, None)
+                self._planned[each] = collections.deque(filter(is_kept, self._planned[each]))
+                if each in self._permanent and not is_kept(self._permanent[each]):
+                    del self._permanent[each]
 
     def snapshot(self) -> list[Fault]:
         """Return the faults that are left, those of equal kind together, with the number of requests."""

@@ -7,6 +7,7 @@ import contextvars
 import itertools
 import threading
 from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
 
 import attrs
 from aiohttp import web
@@ -15,6 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from seic.sandbox._peer import Peer
 from seic.sandbox._server.counts import HostName
 
+RequestKind: TypeAlias = Literal["token", "api", "login", "revocation", "info"]
 #: Requests that are kept, and bytes of each body.
 MAX_REQUESTS = 1000
 MAX_BODY = 65536
@@ -42,7 +44,7 @@ class ReceivedRequest:
     """
 
     number: int
-    kind: str
+    kind: RequestKind
     host: HostName
     method: str
     path: str
@@ -99,7 +101,7 @@ class RequestRecorder:
         self._records: collections.deque[RequestRecord] = collections.deque(maxlen=MAX_REQUESTS)
         self._listeners: list[Callable[[RequestRecord], object]] = []
 
-    def add(self, request: web.BaseRequest, *, kind: str, host: HostName, peer: Peer | None) -> RequestRecord:
+    def add(self, request: web.BaseRequest, *, kind: RequestKind, host: HostName, peer: Peer | None) -> RequestRecord:
         """Keep a request that arrives."""
         headers: CIMultiDict[str] = CIMultiDict()
         for name in request.headers:

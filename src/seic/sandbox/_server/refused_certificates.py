@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate, revocation_of
 from seic.sandbox._server.loopback import ServerContext, server_context
@@ -42,10 +42,12 @@ class RefusedCertificates:
             self._renew()
         self._close(certificate.thumbprint)
 
-    def accept_all(self) -> None:
-        """Accept all certificates again."""
+    def accept(self, certificates: Iterable[IssuedCertificate]) -> None:
+        """Accept certificates again; without any, all."""
+        accepted = {certificate.thumbprint for certificate in certificates}
         with self._lock:
-            self._serial_numbers.clear()
+            for thumbprint in accepted or {*self._serial_numbers}:
+                self._serial_numbers.pop(thumbprint, None)
             self._renew()
 
     def thumbprints(self) -> frozenset[str]:

@@ -46,12 +46,13 @@ class Routes:
     Args:
         known: The endpoints of the three dialects by path.
         new_issuer: Returns the endpoints of another issuer, with its own key, for its path.
+        issuers: The endpoints of the issuers by path.
     """
 
     known: Mapping[str, Route]
     new_issuer: Callable[[str], OAuth2Endpoints]
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)  # guards the following
-    _issuers: dict[str, OAuth2Endpoints] = attrs.field(factory=dict, init=False)
+    issuers: dict[str, OAuth2Endpoints]
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)  # guards issuers
 
     def find(self, path: str) -> Route | None:
         """Return the endpoint of a path; an issuer is created by its first request."""
@@ -64,9 +65,9 @@ class Routes:
     def issuer(self, path: str) -> OAuth2Endpoints:
         """Return the endpoints of the issuer with a path."""
         with self._lock:
-            if path not in self._issuers:
-                self._issuers[path] = self.new_issuer(path)
-            return self._issuers[path]
+            if path not in self.issuers:
+                self.issuers[path] = self.new_issuer(path)
+            return self.issuers[path]
 
 
 def issuer_path(name: str) -> str:
@@ -122,15 +123,17 @@ def build_routes(
     def new_issuer(path: str) -> OAuth2Endpoints:
         return OAuth2Endpoints(registration, registry, urls_for, path)
 
+    provider = new_issuer("")
+
     routes = {
         GATEWAY_TOKEN_PATH: Route(gateway.token, gateway_error_body, "token_requests"),
         AUTHORIZE_PATH: Route(login.authorize, platform_error_body, "login_requests"),
         LOGIN_PATH: Route(login.page, platform_error_body, "login_requests"),
         PLATFORM_TOKEN_PATH: Route(platform.token, platform_error_body, "token_requests"),
         TOKEN_INFO_PATH: Route(platform.token_info, platform_error_body, "info_requests"),
-        **oauth2_routes(new_issuer("")),
+        **oauth2_routes(provider),
     }
     if not revocation_path.startswith("/") or revocation_path in routes:
         raise ValueError(f"revocation_path: must be a path that no other endpoint has, not {revocation_path!r}")
     revocation = Route(platform.revoke, platform_revocation_error_body, "revocation_requests")
-    return Routes({**routes, revocation_path: revocation}, new_issuer)
+    return Routes({**routes, revocation_path: revocation}, new_issuer, {"": provider})

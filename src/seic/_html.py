@@ -1,4 +1,4 @@
-"""The frame of HTML pages and their style: each page is one file without scripts that loads nothing."""
+"""The frame and the style of HTML pages: each page is one file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -60,11 +60,28 @@ code { font-size: 0.9em; overflow-wrap: anywhere; }
   summary::after { content: "▾"; color: var(--soft); order: 2; } details[open] summary::after { content: "▴"; }
   .problem { padding: 0.9rem 1.1rem; } dl { grid-template-columns: 1fr; gap: 1rem; padding: 0 1.1rem 1.1rem; } }
 """
-#: Nothing may load or run; the page's style is allowed by its digest.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
-)
+
+
+def page_policy(*, style: str = "", script: str = "") -> str:
+    """Return the `Content-Security-Policy` of a page: its style and script, by their digests, and nothing else.
+
+    Args:
+        style: As for `render_page`.
+        script: As for `render_page`; it may send requests to the page's origin.
+    """
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        f"style-src '{_digest(_STYLE + style)}'"
+        + (f"; script-src '{_digest(script)}'; connect-src 'self'" if script else "")
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+#: Of a page without a style and a script of its own.
+CONTENT_SECURITY_POLICY = page_policy()
 
 
 def render_message(title: str, text: str, *, link: str, label: str, lamp: str = "warn") -> str:
@@ -80,8 +97,10 @@ def render_message(title: str, text: str, *, link: str, label: str, lamp: str = 
     return render_page(escape(title), escape(text), f'<p><a href="{escape(link)}">{escape(label)}</a></p>', lamp=lamp)
 
 
-def render_page(title: str, summary: str, body: str, *, lamp: str, head: str = "") -> str:
-    """Return a page; all arguments are HTML.
+def render_page(
+    title: str, summary: str, body: str, *, lamp: str, head: str = "", style: str = "", script: str = ""
+) -> str:
+    """Return a page; all arguments are HTML, but for the last two.
 
     Args:
         title: The heading.
@@ -89,12 +108,15 @@ def render_page(title: str, summary: str, body: str, *, lamp: str, head: str = "
         body: The rest of the page.
         lamp: The colour of the lamp: `pass`, `idle`, `warn` or `fail`.
         head: Additional elements of the head.
+        style: Additional rules of CSS.
+        script: A script, which runs at the end.
     """
+    end = f"<script>{script}</script>" if script else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
+        f"<title>{title}</title><style>{_STYLE}{style}</style></head><body><main>"
         f'<header><span class="lamp {lamp}" aria-hidden="true"></span>'
         f"<div><h1>{title}</h1><p>{summary}</p></div></header>"
-        f"{body}</main></body></html>"
+        f"{body}</main>{end}</body></html>"
     )

@@ -1,0 +1,134 @@
+"""`seic_recording`: recorded over real TLS, without secrets, and replayed strictly."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import seic
+from seic.sandbox import Sandbox
+from seic.testing import MockProvider, Recording
+from seic.testing._patches import without_network
+
+_TEST = """
+    import seic
+
+    async def test_accounts(seic_environ, seic_sandbox, seic_recording, pytestconfig):
+        async with seic.AsyncClient(seic_recording.config()) as client:
+            page = await client.get("/v1/investments/accounts", params={"limit": 2})
+            assert len(page.json()["accounts"]) == 2
+            echo = await client.post("/v1/echo", json={"amount": 1})
+            assert echo.status_code == 200
+            assert (await client.get("/v1/missing")).status_code == 404
+        is_recording = pytestconfig.getoption("--seic-record")
+        assert bool(seic_sandbox.token_requests) is is_recording
+"""
+_COOKIE = "cookie-of-the-user"
+_OPTIONS = (
+    "--disable-plugin-autoload",
+    "-p",
+    "pytest_seic",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "pytest_asyncio.plugin",
+    "-o",
+    "asyncio_mode=auto",
+    "-o",
+    "asyncio_default_fixture_loop_scope=function",
+)
+
+
+def test_a_test_is_recorded_and_replayed(pytester: pytest.Pytester) -> None:
+    """The second run sends nothing."""
+    pytester.makepyfile(_TEST)
+    pytester.runpytest_subprocess(*_OPTIONS).assert_outcomes(errors=1)
+    pytester.runpytest_subprocess(*_OPTIONS, "--seic-record").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess(*_OPTIONS).assert_outcomes(passed=1)
+
+    (file,) = (pytester.path / "recordings").rglob("*.json")
+    assert file.name == "test_accounts.json"
+    entries = json.loads(file.read_text(encoding="utf-8"))["requests"]
+    assert [(entry["method"], entry["path"], entry["query"]) for entry in entries] == [
+        ("GET", "/v1/investments/accounts", "limit=2"),
+        ("POST", "/v1/echo", ""),
+        ("GET", "/v1/missing", ""),
+    ]
+
+
+def _record(path: Path, sandbox: Sandbox, *, body: object) -> None:
+    recording = Recording(path, is_recording=True)
+    with recording.running(), seic.Client(sandbox.config()) as client:
+        client.post("/v1/echo", json=body)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"amount": 2}, "no response for POST /v1/echo"),
+        (None, "POST /v1/echo: expected 1 times, requested 0 times"),
+    ],
+    ids=["another body", "no request"],
+)
+def test_the_replay_is_strict(tmp_path: Path, seic_sandbox: Sandbox, body: object, problem: str) -> None:
+    """The body is compared, and each response must be requested."""
+    path = tmp_path / "echo.json"
+    _record(path, seic_sandbox, body={"amount": 1})
+    replay = Recording(path, is_recording=False)
+    requests = [] if body is None else [body]
+    with pytest.raises(AssertionError, match=problem), replay.running(), seic.Client(replay.config()) as client:
+        _ = [client.post("/v1/echo", json=body) for body in requests]
+
+
+class _Leaking(MockProvider):
+    """An API that returns the token of the request, and a cookie."""
+
+    def __init__(self, encode: Callable[[str], str | bytes]) -> None:
+        super().__init__()
+        self._encode = encode
+        self.add_response(204, times=None)
+
+    def handle_request(self, request: Any) -> Any:
+        """Answer API requests."""
+        super().handle_request(request)
+        token = request.headers["Authorization"].partition(" ")[2]
+        return httpx.Response(200, content=self._encode(token), headers={"Set-Cookie": f"session={_COOKIE}; Path=/x"})
+
+
+def test_a_secret_in_a_response_is_replaced(tmp_path: Path) -> None:
+    """The token, the client secret and cookies."""
+    mock = _Leaking(lambda token: f'{{"token": "{token}", "cookie": "{_COOKIE}"}}')
+    recording = Recording(tmp_path / "leak.json", is_recording=True)
+    with without_network(mock), recording.running(), seic.Client(mock.config()) as client:
+        client.get("/x")
+    text = (tmp_path / "leak.json").read_text(encoding="utf-8")
+
+    assert not [secret for secret in (*mock.secrets, _COOKIE) if secret in text]
+    assert r"\"cookie\": \"***\"" in text
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda token: base64.b64encode(token.encode()),
+        lambda token: b"\xff" + token.encode(),
+        lambda token: token.encode().hex(),
+    ],
+    ids=["Base64", "binary", "hex"],
+)
+def test_a_secret_in_another_encoding_is_refused(tmp_path: Path, encode: Callable[[str], str | bytes]) -> None:
+    """Nothing is written, and the message has no secret."""
+    mock = _Leaking(encode)
+    recording = Recording(tmp_path / "leak.json", is_recording=True)
+    refusal = pytest.raises(AssertionError, match="not written, a response contains a secret")
+    with refusal as caught, without_network(mock), recording.running(), seic.Client(mock.config()) as client:
+        client.get("/x")
+
+    assert not (tmp_path / "leak.json").exists()
+    assert not [secret for secret in mock.secrets if secret in str(caught.value)]
