@@ -5,6 +5,7 @@ Each session creates its own environment with pip. Only Python and `pip install 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -45,6 +46,8 @@ FOUND = [version for version in SUPPORTED if any(_runs(python, version) for pyth
 MISSING = [version for version in SUPPORTED if version not in FOUND]
 #: The package with all extras.
 EVERYTHING = f".[{','.join(PROJECT['project']['optional-dependencies'])}]"
+#: Parts of the names of licences that the packages of all extras may have.
+LICENCES = "MIT;BSD;Apache;PSF;Python Software Foundation;ISC;MPL;Mozilla;Unlicense;CC0;0BSD"
 #: The Python of sessions that need only one: the oldest supported version that was found.
 ONE = FOUND[0] if FOUND else None
 
@@ -204,3 +207,43 @@ def build(session: nox.Session) -> None:
         # -I: do not import from the source tree a module that the wheel lacks.
         probe = f"import {modules}, importlib.resources as r; assert r.files('seic').joinpath('py.typed').is_file()"
         session.run(str(python), "-I", "-W", "error", "-c", probe, external=True)
+
+
+@nox.session(python=ONE)
+def release(session: nox.Session) -> None:
+    """Make the artifacts of a release in dist/ from the last commit, and check them: equal builds, types, licences."""
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build", *_group("release"))
+    environment = {"SOURCE_DATE_EPOCH": _output(session, "git", "log", "-1", "--format=%ct")}
+    folder, builds = Path(session.create_tmp()), []
+    for name in ("first", "second"):  # in different folders, so that no path of this machine can be in the files
+        source = folder / name / "seic"
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir(parents=True)
+        archive = source.parent / "source.tar"
+        session.run("git", "archive", f"--output={archive}", "HEAD", external=True)
+        shutil.unpack_archive(archive, source)
+        session.run("python", "-m", "build", "--outdir", str(source / "dist"), str(source), env=environment)
+        builds.append({path.name: path.read_bytes() for path in sorted((source / "dist").iterdir())})
+    if builds[0] != builds[1]:
+        session.error("the two builds differ")
+    shutil.copytree(folder / "second" / "seic" / "dist", dist)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+
+    (wheel,) = dist.glob("*.whl")
+    venv = Path(session.create_tmp(), "installed")
+    python = str(venv / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(venv))
+    session.run("python", "-m", "pip", f"--python={python}", "install", "--quiet", f"{wheel}{EVERYTHING[1:]}")
+    session.run("pyright", "--pythonpath", python, "--verifytypes", "seic", "--ignoreexternal")
+    bill = ["cyclonedx-py", "environment", "--output-reproducible", "--mc-type=library", "--pyproject=pyproject.toml"]
+    session.run(*bill, f"--output-file={dist / 'sbom.cdx.json'}", python, env=environment)
+    listed = ["pip-licenses", f"--python={python}", "--from=mixed", "--format=markdown", "--with-urls", "--order=name"]
+    session.run(*listed, f"--allow-only={LICENCES}", "--partial-match", f"--output-file={dist / 'licenses.md'}")
+    for path in sorted(dist.iterdir()):
+        session.log(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
+
+
+def _output(session: nox.Session, *command: str) -> str:
+    return str(session.run(*command, external=True, silent=True)).strip()

@@ -9,57 +9,62 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
+from tests._support.walkthrough import Walkthrough
 
 _README = ROOT / "README.md"
-_ONE_SCREEN = 55  # lines of source, of which ten are fences, which are not rendered
+_ONE_SCREEN = 65  # lines of source, of which ten are fences, which are not rendered
 
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Set the variables and the files of the examples, for a sandbox as the provider."""
+    """Set the variables of the examples, for a sandbox as the provider."""
     for name in [name for name in os.environ if name.startswith("SEIC_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     with Sandbox(username="svc-user") as sandbox:
         set_environment(sandbox, monkeypatch)
-        (tmp_path / "client.pem").write_bytes(sandbox.client_certificate_pem)
-        key = load_pem_private_key(sandbox.client_key_pem, None)
-        encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
-        key_file = tmp_path / "client.key"
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(encrypted)
         yield sandbox
 
 
 def test_every_python_block_runs(reader: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The blocks run in order in one namespace, and call both hosts of the gateway."""
+    """The blocks run in order in one namespace; `test_accounts` is run by tests/docs/test_testing.py."""
     run_blocks("README.md")
 
     assert reader.counts.api.api_calls == 1
-    assert reader.counts.mtls.api_calls == 1 + 100
-    printed = capsys.readouterr().out
-    assert "Sample account 1" in printed
-    assert f"{reader.mtls_url} 200" in printed
-    assert "hosts.mtls: a client certificate is set, but" in printed
+    assert "Sample account 1" in capsys.readouterr().out
+
+
+def test_the_commands_get_a_token(tmp_path: Path) -> None:
+    """The first block, without the installation, prints a token."""
+    with Walkthrough(tmp_path) as shell:
+        said = shell.run(re.findall(r"```sh\n(.*?)```", _README.read_text(encoding="utf-8"), re.DOTALL)[0])
+
+    assert re.fullmatch(r"[\w.~+/=-]{16,}\n", said)
 
 
 def test_the_first_screen_has_the_essentials() -> None:
-    """Installation, an example, the figure, mutual TLS and the two commands come before the rule."""
-    first, rule, _ = _README.read_text(encoding="utf-8").partition("\n---\n")
+    """Installation, an example, the figure and the comparison come before the list of documents."""
+    text = _README.read_text(encoding="utf-8")
+    first, heading, _ = text.partition("\n## Documentation\n")
 
-    assert rule
+    assert heading
     assert len(first.splitlines()) <= _ONE_SCREEN
-    for part in ("pip install seic", "AsyncClient.from_env()", "─►", "ClientCertificate.load", "nox -s demo"):
+    for part in ("pip install", "AsyncClient.from_env()", "─►", "SEIC_CERTIFICATE", "| only here |"):
         assert part in first
+
+
+def test_each_claim_has_a_test() -> None:
+    """The third column of the table links to a file of tests."""
+    rows = re.findall(
+        r"^\| .+ \| .+ \| \[.+\]\((tests/.+\.py)\) \|$", _README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert len(rows) == 4
+    for file in rows:
+        assert (ROOT / file).exists(), file
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,9 @@ def test_ci_runs_the_readmes_own_command() -> None:
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", ["README.md", "certs-sample/README.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", "certs-sample/README.md", "docs/architecture.md", "docs/versions.md"]
+)
 def test_every_session_in_the_documentation_exists(file: str) -> None:
     """Each `nox -s` command has a session in the noxfile."""
     told = set(re.findall(r"nox -s (\w+)", (ROOT / file).read_text(encoding="utf-8")))

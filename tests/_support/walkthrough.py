@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SERVER = re.compile(r"^(?:python -m seic\.sandbox|uvicorn|gunicorn) ")
+_SERVER = re.compile(r"^(?:python -m seic\.sandbox|seic sandbox|uvicorn|gunicorn) ")
 #: A server prints this when it accepts requests.
 _READY = re.compile(r"end with Ctrl-C|Uvicorn running|Listening at")
 _INSTALLS = re.compile(r"^(?:python -m pip|pip) install |^python -m venv |^\. venv/bin/activate$")
@@ -68,11 +68,12 @@ class Walkthrough:
             if named := re.match(r"# (\w+\.(?:py|yaml))\n", text):
                 (self._folder / named[1]).write_text(text, encoding="utf-8")
             elif kind == "sh":
-                said = self._run(text)
+                said = self.run(text)
             elif kind == "text":
                 yield text, said
 
-    def _run(self, text: str) -> str:
+    def run(self, text: str) -> str:
+        """Run a block of commands, and return its output."""
         lines = [line for line in text.splitlines() if not _INSTALLS.match(line)]
         servers = [line for line in lines if _SERVER.match(line)]
         for line in servers:

@@ -10,7 +10,7 @@ from tests._support.documents import ROOT
 
 _PUBLIC = {name for module in (seic, events, fastapi, otel, redis, sandbox, testing) for name in module.__all__}
 #: Other names: the header of SEI's gateway, a document of kubectl, a value of JSON, and exceptions of Python.
-_OTHERS = {"AppKey", "ExecCredential", "NaN", "KeyboardInterrupt", "SystemExit", "RuntimeError"}
+_OTHERS = {"AppKey", "ExecCredential", "NaN", "KeyboardInterrupt", "SystemExit", "RuntimeError", "DeprecationWarning"}
 #: Classes that a page replaces, and codes of Apigee.
 _OTHERS |= {"AsyncOAuth2Client", "JsonTokenFileCache", "OAuth2ClientCredentials", "OAuth2Session", "ClientId"}
 #: A class, alone or after a module of seic.

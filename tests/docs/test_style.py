@@ -46,7 +46,10 @@ _COMMENT = re.compile(r"(?:^ *|  )#:? (.*)$")
 _SOURCES = [*sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "docs").rglob("*.py"))]
 _OTHERS = [ROOT / "noxfile.py", ROOT / "pyproject.toml", ROOT / ".ci/run", ROOT / "certs-sample/mint.py"]
 _DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "certs-sample/README.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "certs-sample/README.md")
+    ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 _TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__)]

@@ -65,11 +65,20 @@ async def test_a_body_larger_than_every_window(chunks: int, sandbox: Sandbox) ->
     assert reply.json()["body_length"] == chunks * len(part)
 
 
+def test_a_body_that_is_read_late(sandbox: Sandbox) -> None:
+    """The client waits while the sandbox keeps the window closed, and goes on when it opens."""
+    sandbox.inject("slow", target="api", seconds=0.2)
+    headers = {"Authorization": f"Bearer {sandbox.issue()}"}
+    with _client(sandbox) as client:
+        reply = client.post("/v1/uploads", headers=headers, content=b"x" * 2_000_000)
+    assert reply.json()["length"] == 2_000_000
+
+
 def test_a_body_that_nobody_reads_does_not_stop_the_connection(sandbox: Sandbox) -> None:
     """The window of the connection, which all its streams share, opens again."""
     with _client(sandbox) as client:
         for _ in range(5):
-            assert client.post(ECHO_PATH, content=b"x" * 60_000).status_code == 401
+            assert client.post(ECHO_PATH, content=b"x" * 300_000).status_code == 401
     assert sandbox.counts.connections == 1
 
 

@@ -66,9 +66,9 @@ def test_a_request_appears_with_its_certificate(page: Browser, sandbox: Sandbox,
     """And its token, by the digest; no secret is on the page or in its URL."""
     token = get_token(mtls, sandbox)
     mtls.get("/v1/echo", params={"key": "s3cret-query"}, headers={"Authorization": "Bearer s3cret-token"})
-    until(lambda: "GET /v1/echo" in page.text and "min" in page.text_of("#tokens"))
+    until(lambda: "401" in page.text_of("#calls") and "min" in page.text_of("#tokens"))
     assert f"certificate {sandbox.username}" in page.text_of("#calls")
-    assert "401" in page.text_of("#calls li:first-child")
+    assert "GET /v1/echo" in page.text_of("#calls li:first-child")
     assert page.text_of("#tokens").startswith(sandbox.active_tokens[0].digest)
     assert "POST /v2/oauthtoken" in page.text_of("#calls")
     html = page.run("document.documentElement.outerHTML")
@@ -158,6 +158,7 @@ def test_it_fits_the_screen(width: int, page: Browser, sandbox: Sandbox, mtls: h
     until(lambda: "xxx" in page.text)
     page.look(width=width, height=900)
     assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run("(list => list.scrollWidth - list.clientWidth)(document.getElementById('calls'))") == 0
     assert page.label_of("#token-faults input") == "429, Retry-After"
     assert page.run("getComputedStyle(document.getElementById('problem')).display") == "none"
 

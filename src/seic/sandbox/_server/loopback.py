@@ -261,7 +261,7 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        if port:
+        if port and error.errno is not None:
             raise OSError(error.errno, error.strerror, f"port {port} of {host}") from None
         raise
     except BaseException:
