@@ -107,6 +107,24 @@ def test_each_run_has_fresh_fixtures(pytester: pytest.Pytester) -> None:
     assert "TestIt::test_store" in result.stdout.str()
 
 
+def test_results_of_several_processes(pytester: pytest.Pytester) -> None:
+    """Workers of pytest-xdist share the tests."""
+    text = """
+        import seic
+
+        def test_NAME(seic_mock):
+            seic_mock.add_response(times=None)
+            with seic.Client(seic_mock.config()) as client:
+                assert client.get("/x").status_code == 200
+    """
+    pytester.makepyfile(test_one=text.replace("NAME", "one"), test_two=text.replace("NAME", "two"))
+    rows, result = run(pytester, "-p", "xdist", "-n", "2")
+
+    result.assert_outcomes(passed=2)
+    assert rows["API 503"] == "2 of 2 break"
+    assert broken(result, "test_one") == broken(result, "test_two") == [*_TOKEN, *_API]
+
+
 def test_no_request_at_all(pytester: pytest.Pytester) -> None:
     """The table would be empty."""
     pytester.makepyfile("def test_it(): pass")
