@@ -29,7 +29,7 @@ asyncio.run(main())
 """
 #: Loaded only by a program that uses them.
 _SELDOM = {
-    "cryptography": "reading a certificate",
+    "cryptography": "reading a client certificate, or authorities in a form other than PEM",
     "truststore": "the trust of macOS and Windows",
     "tomllib": "a TOML file",
     "difflib": "a misspelled variable",
@@ -45,7 +45,12 @@ _SELDOM = {
     "seic._tls.diagnose": "a failed handshake",
     "seic._network.connect_errors": "a failed connection",
     "seic._tls.private_key": "reading a certificate",
+    "seic._tls.certificate_fields": "the same",
+    "seic._tls.memory": "the same",
+    "seic._setting_names": "variables and files, and errors of files",
+    "seic._oauth.challenges": "an error of the API",
     "seic._model.extension_grants": "such a grant",
+    "seic._model.login_grants": "such a grant",
     "seic._device_login": "a device login",
     "seic._stores.file_store": "a store",
 }
@@ -54,6 +59,7 @@ _LATE = {
     "asyncio": "the program's own import, or the first blocking call",
     "httpcore": "the first transport, as in httpx",
     "h11": "the same",
+    "anyio": "the first wait",
     "seic._pool": "the same",
     "seic._tokens.refresh": "the first auth",
     "seic._tokens.endpoint": "the same",

@@ -38,15 +38,9 @@ if TYPE_CHECKING:
         TokenExchange,
     )
     from seic._model.grant_parameters import Grant
-    from seic._model.grants import (
-        AuthorizationCode,
-        ClientCredentials,
-        Password,
-        RefreshToken,
-        Saml2Bearer,
-        SessionToken,
-    )
+    from seic._model.grants import ClientCredentials, RefreshToken
     from seic._model.hosts import Hosts, Origin
+    from seic._model.login_grants import AuthorizationCode, Password, Saml2Bearer, SessionToken
     from seic._model.provider import ClientAuthentication, KeyedCertificate, Provider, RequestContext
     from seic._model.saml import SamlDocument
     from seic._model.secret import Secret
@@ -190,15 +184,9 @@ _EXPORTED = {
     ),
     "seic._model.extension_grants": ("DeviceCode", "ExistingToken", "JwtBearer", "SamlBearer", "TokenExchange"),
     "seic._model.grant_parameters": ("Grant",),
-    "seic._model.grants": (
-        "AuthorizationCode",
-        "ClientCredentials",
-        "Password",
-        "RefreshToken",
-        "Saml2Bearer",
-        "SessionToken",
-    ),
+    "seic._model.grants": ("ClientCredentials", "RefreshToken"),
     "seic._model.hosts": ("Hosts", "Origin"),
+    "seic._model.login_grants": ("AuthorizationCode", "Password", "Saml2Bearer", "SessionToken"),
     "seic._model.provider": ("ClientAuthentication", "KeyedCertificate", "Provider", "RequestContext"),
     "seic._model.saml": ("SamlDocument",),
     "seic._model.secret": ("Secret",),

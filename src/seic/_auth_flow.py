@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
 import httpx
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
@@ -21,7 +20,6 @@ from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._httpx import REATTACH, REATTACHED, Auth, either
 from seic._identity import Identity
-from seic._oauth.challenges import is_token_rejected
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
@@ -35,7 +33,6 @@ _UNAUTHORIZED = 401
 _SERVER_ERROR = 500
 
 
-@attrs.define(eq=False, repr=False)
 class _Attached:
     """The headers of the last request, before and after the token was attached.
 
@@ -43,9 +40,12 @@ class _Attached:
     part of the work for a request with a fresh token. It is never changed; a frozen class would take longer to create.
     """
 
-    cached: CachedToken | None = None
-    before: list[tuple[bytes, bytes]] | None = None
-    after: Any = None
+    __slots__ = ("after", "before", "cached")
+
+    def __init__(
+        self, cached: CachedToken | None = None, before: list[tuple[bytes, bytes]] | None = None, after: Any = None
+    ) -> None:
+        self.cached, self.before, self.after = cached, before, after
 
 
 class AuthFlow(Auth):
@@ -241,6 +241,8 @@ class AuthFlow(Auth):
         self._log(response)
         if not self._guard.allows(response.request.url):
             return self._give_up_retry(response, "the request was redirected, and another origin answered")
+        from seic._oauth.challenges import is_token_rejected
+
         if not is_token_rejected(provider=self.config.provider, headers=response.headers, body=prefix or b""):
             return self._give_up_retry(response, "the response does not reject the token")
         if not self._cache.may_refresh_after_401(cached, _method_and_path(response)):

@@ -21,8 +21,6 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import anyio
-
 if TYPE_CHECKING:
     import asyncio
 
@@ -135,6 +133,8 @@ class SharedFuture(concurrent.futures.Future[_T]):
             if seconds is None:
                 await gate.wait()
             else:
+                import anyio
+
                 with anyio.move_on_after(seconds):
                     await gate.wait()
         return self.done()

@@ -10,12 +10,11 @@ import datetime as dt
 import ssl
 from typing import Protocol
 
-import attrs
-
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
 from seic._tls.trust import TrustStore
+from seic._values import frozen
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
@@ -25,7 +24,7 @@ _HTTP2 = ("http/1.1", "h2")
 _MAX_PROBES = 8
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Credential:
     """The certificate and the trust of a connection; replaced as a whole.
 

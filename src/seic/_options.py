@@ -1,7 +1,6 @@
 """Keyword arguments that constructors pass on, as typed dictionaries, so that type checkers find a misspelt one."""
 
-from __future__ import annotations
-
+# Annotations are evaluated: typing compiles those that are text, which takes longer than all else here.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 

@@ -163,11 +163,15 @@ def start(call: _Call[_T], *, bind: Callable[[BackgroundTask[_T]], None] | None 
     return task
 
 
-class _DaemonExecutor(concurrent.futures.ThreadPoolExecutor):
-    """The portal loop's executor, for name look-ups: one that hangs must not hold up the exit of the interpreter."""
+def _daemon_executor() -> concurrent.futures.ThreadPoolExecutor:
+    """Return the portal loop's executor, for name look-ups: one that hangs must not hold up the interpreter's exit."""
 
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[_T]:
-        return start_thread(lambda: fn(*args, **kwargs))
+    # Here, since its base class is imported by its use.
+    class DaemonExecutor(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[_T]:
+            return start_thread(lambda: fn(*args, **kwargs))
+
+    return DaemonExecutor()
 
 
 class _Portal:
@@ -218,7 +222,7 @@ class _Portal:
 
         # By name: a policy may give a loop that is the program's own.
         loop = asyncio.SelectorEventLoop()
-        loop.set_default_executor(_DaemonExecutor())
+        loop.set_default_executor(_daemon_executor())
         loop.call_soon(self.has_run.set)
         thread = threading.Thread(target=self._run, args=(loop,), name="seic", daemon=True)
         self._tasks = 0

@@ -10,6 +10,9 @@ from pathlib import PurePath
 from types import FunctionType
 from typing import Any, ForwardRef, cast
 
+#: Annotations that need no module; typing compiles each of the others.
+_BUILTIN = frozenset(f"{name}{optional}" for name in ("str", "bool", "int", "float") for optional in ("", " | None"))
+
 
 def publish(module: str, names: Iterable[str], namespace: Mapping[str, object]) -> None:
     """Set `__module__` of the classes and functions that a module exports, and make its attrs values serializable.
@@ -37,7 +40,7 @@ def _keep_annotations_resolvable(kind: type) -> None:
     # typing.get_type_hints looks a class's names up in the module that `__module__` names.
     annotations = vars(kind).get("__annotations__", {})
     for name, annotation in annotations.items():
-        if isinstance(annotation, str):
+        if isinstance(annotation, str) and annotation not in _BUILTIN:
             annotations[name] = ForwardRef(annotation, is_argument=False, is_class=True, module=kind.__module__)
 
 

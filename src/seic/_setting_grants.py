@@ -8,7 +8,8 @@ from typing import Any
 from seic._errors import ConfigurationError
 from seic._model.extension_grants import JwtBearer, SamlBearer, TokenExchange
 from seic._model.grant_parameters import Grant
-from seic._model.grants import SAML2_BEARER, ClientCredentials, Password, RefreshToken, Saml2Bearer
+from seic._model.grants import SAML2_BEARER, ClientCredentials, RefreshToken
+from seic._model.login_grants import Password, Saml2Bearer
 from seic._setting_values import SettingReader
 
 _Make = Callable[..., Grant]

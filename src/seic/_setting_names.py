@@ -46,9 +46,9 @@ _VARIABLES = sorted((PROFILE, *(f"{PREFIX}{name.upper()}" for name in NAMES)))
 #: The variables in messages: that each secret can be in a file is said once.
 _KNOWN = ", ".join(name for name in _VARIABLES if name.removeprefix(PREFIX).lower() not in PATHS + COMMANDS)
 #: Variables that Kubernetes sets in each pod for a service named seic, or seic-something.
-_KUBERNETES_VARIABLE = re.compile(r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+_KUBERNETES_VARIABLE = r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)"
 #: Names that a user tries for a grant that no variable configures.
-_GRANT_NAME = re.compile(r"code|session|device", re.IGNORECASE)
+_GRANT_NAME = r"(?i)code|session|device"
 _PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
 #: Settings without a name here, and what sets them.
 _ELSEWHERE = {
@@ -71,7 +71,7 @@ def forms_of(setting: str) -> tuple[str, ...]:
 
 def hint_for_unknown(setting: str) -> str | None:
     """Return what sets a setting that has no name here; None if that is not known."""
-    return _ELSEWHERE.get(setting.lower()) or (_PASS_GRANT if _GRANT_NAME.search(setting) else None)
+    return _ELSEWHERE.get(setting.lower()) or (_PASS_GRANT if re.search(_GRANT_NAME, setting) else None)
 
 
 def with_setting_names(text: str, names: Mapping[str, str]) -> str:
@@ -100,7 +100,7 @@ def refuse_unknown(environ: Mapping[str, str]) -> None:
 
 def _is_unknown(name: str) -> bool:
     upper = name.upper()
-    return upper.startswith(PREFIX) and name not in _VARIABLES and not _KUBERNETES_VARIABLE.fullmatch(upper)
+    return upper.startswith(PREFIX) and name not in _VARIABLES and not re.fullmatch(_KUBERNETES_VARIABLE, upper)
 
 
 def _hint_for(name: str) -> str | None:

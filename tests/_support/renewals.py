@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seic._model.grants import AuthorizationCode, Password
+from seic._model.login_grants import AuthorizationCode, Password
 from seic._tokens.source import CachingTokenSource
 
 LATER = 3_601.0

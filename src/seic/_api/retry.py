@@ -15,15 +15,12 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
-
 from seic._api.body_prefix import read_prefix, read_prefix_sync
 from seic._api.dpop_signer import sign_retry
 from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
 from seic._httpx import AsyncBaseTransport, BaseTransport, either
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_retry_after
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
 from seic._public import publish
@@ -125,6 +122,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
                 if pause is None or not await body.rewind():
                     return response
                 await response.aclose()
+            import anyio
+
             await anyio.sleep(pause)
             sign_retry(request)
             attempt += 1
@@ -197,6 +196,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
         status = response.status_code
         if not _is_transient(status, prefix or b""):
             return None
+        from seic._oauth.challenges import parse_retry_after
+
         asked = parse_retry_after(response.headers.get("Retry-After"), now=time())
         # Of the request: httpx has not linked it to the response yet.
         secrets = credentials_in(request)

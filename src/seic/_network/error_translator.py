@@ -22,7 +22,6 @@ from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_frames import bare_request, free_of_secrets
 from seic._network.proxies import Network
 from seic._oauth.redact import sanitize, secrets_in
-from seic._setting_names import with_setting_names
 from seic._values import frozen
 
 if TYPE_CHECKING:
@@ -153,6 +152,8 @@ class ErrorTranslator(abc.ABC):
 
     def of_credential(self, error: SeicError) -> SeicError:
         """Return the error to raise for a certificate or authorities that cannot be used."""
+        from seic._setting_names import with_setting_names
+
         failure = error.fresh()
         failure.message = with_setting_names(error.message, self.network.setting_names)
         failure.args = (failure.message,)
@@ -188,6 +189,8 @@ class ErrorTranslator(abc.ABC):
         return trace.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
     def _text(self, explanation: HandshakeFailure) -> str:
+        from seic._setting_names import with_setting_names
+
         through = self.network.describe(self.origin)
         text = with_setting_names(explanation.text, self.network.setting_names)
         return f"{text} ({through})" if through else text

@@ -10,7 +10,7 @@ import httpx
 from seic._model.hosts import Origin
 
 # curl takes blanks as well as commas.
-_SEPARATORS = re.compile(r"[,\s]+")
+_SEPARATORS = r"[,\s]+"
 
 
 def is_exempt(origin: Origin, no_proxy: str) -> bool:
@@ -19,7 +19,7 @@ def is_exempt(origin: Origin, no_proxy: str) -> bool:
     An entry is `*`, a domain (with its subdomains), an address or a network, each with an optional port; or a URL, as
     httpx reads it: it covers its scheme and exactly its host. A final dot or slash of a name has no effect.
     """
-    return any(_covers(entry.lower(), origin) for entry in _SEPARATORS.split(no_proxy) if entry)
+    return any(_covers(entry.lower(), origin) for entry in re.split(_SEPARATORS, no_proxy) if entry)
 
 
 def is_address(text: str) -> bool:

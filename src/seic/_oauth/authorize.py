@@ -14,8 +14,8 @@ import attrs
 import httpx
 
 from seic._errors import ConfigurationError, InvalidTokenResponse, TokenRequestRefused
-from seic._model.grants import AuthorizationCode
 from seic._model.hosts import Hosts
+from seic._model.login_grants import AuthorizationCode
 from seic._model.provider import Provider
 from seic._model.secret import Unpicklable, hide, strip_frames
 from seic._oauth.redact import sanitize

@@ -20,7 +20,7 @@ _LONGEST_DATE = 40
 #: The longest pause that is returned, in seconds: a year. The caller decides how long it waits.
 MAX_RETRY_AFTER = 365 * 86400.0
 
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_SECONDS = r"[0-9]+(\.[0-9]+)?"
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
@@ -36,7 +36,7 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         Seconds to wait, 0 for a date in the past; None if there is no value or it is malformed or negative.
     """
     text = (value or "").strip()
-    if _SECONDS.fullmatch(text):
+    if re.fullmatch(_SECONDS, text):
         return min(float(text), MAX_RETRY_AFTER)
     if not text or len(text) > _LONGEST_DATE:
         return None
@@ -59,13 +59,15 @@ class Challenge:
     parameters: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
 
+# Patterns are compiled when they are used, since a program that only imports a client needs few of them.
+
 # No browser and no server takes longer headers; the rest is not read.
 _LONGEST_HEADER = 64 * 1024
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # An unclosed string ends with the header: without backtracking the time stays linear.
-_PARAMETER = re.compile(r"""[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([!#$%&'*+.^_`|~0-9A-Za-z-]+))""", re.DOTALL)
-_TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PARAMETER = r"""(?s)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"?|([!#$%&'*+.^_`|~0-9A-Za-z-]+))"""
+_TOKEN68 = r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)"
+_ESCAPE = r"(?s)\\(.)"
 # Characters of an error that are read.
 _LONGEST_WORDS = 500
 
@@ -76,26 +78,27 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     Args:
         values: The header's values, one for each line, joined with commas or not.
     """
+    token, pair, token68 = re.compile(_TOKEN), re.compile(_PARAMETER), re.compile(_TOKEN68)
     found: list[Challenge] = []
     for value in values:
         text = value[:_LONGEST_HEADER]
         current: dict[str, str] | None = None
         position = 0
         while position < len(text):
-            word = _TOKEN.match(text, position)
+            word = token.match(text, position)
             if word is None:
                 position += 1
                 continue
-            parameter = _PARAMETER.match(text, word.end())
+            parameter = pair.match(text, word.end())
             if parameter is None:
                 current = {}
                 found.append(Challenge(word[0].lower(), current))
-                token68 = _TOKEN68.match(text, word.end())
-                position = token68.end() if token68 else word.end()
+                credentials = token68.match(text, word.end())
+                position = credentials.end() if credentials else word.end()
                 continue
             if current is not None:
                 quoted, plain = parameter.groups()
-                content = plain if quoted is None else _ESCAPE.sub(r"\1", quoted)
+                content = plain if quoted is None else re.sub(_ESCAPE, r"\1", quoted)
                 # A name is in a challenge once; of two, the first counts.
                 current.setdefault(word[0].lower(), content)
             position = parameter.end()
@@ -104,22 +107,22 @@ def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
 
 # Words about the token or the caller's identity: "gateway.authentication.failure", "token.expired", "jwt expired",
 # "INVALID_SESSION_ID". Words about permissions ("authorization", "insufficient_scope") do not match.
-_ABOUT_TOKEN = re.compile(
-    r"token|jwt|authenticat|bearer|credential|session.{0,20}(expired|invalid|ended|timed|terminated)|invalid.?session"
+_ABOUT_TOKEN = (
+    r"(?i)token|jwt|authenticat|bearer|credential"
+    r"|session.{0,20}(expired|invalid|ended|timed|terminated)|invalid.?session"
     # Alone, as a code.
-    r"|\A\W*(expired|revoked|inactive|invalid_auth)\W*\Z|not.logged.?in|login.?required|not_authed",
-    re.IGNORECASE,
+    r"|\A\W*(expired|revoked|inactive|invalid_auth)\W*\Z|not.logged.?in|login.?required|not_authed"
 )
-_ABOUT_RIGHTS = re.compile(r"scope|permission|privilege|insufficient|\brole", re.IGNORECASE)
+_ABOUT_RIGHTS = r"(?i)scope|permission|privilege|insufficient|\brole"
 # The letters of words that only repeat the status.
-_NO_MORE = re.compile(
+_NO_MORE = (
     r"(http|error|err|status|code|api|app|response|fail(ed|ure)?|unknown|generic|general|invalid|bad)*"
     r"(unauthori[sz]ed(access|error|exception|request)?|notauthori[sz]ed|authori[sz]ation(required|failed)"
     r"|accessdenied)?"
 )
 # A number with a prefix, as E0000011, ERR-1001 or 0x80070005: it has no words, and hides none.
-_OPAQUE = re.compile(r"([a-z]{1,8}[-_.: ]?){0,2}[0-9][0-9a-fx._-]*", re.IGNORECASE)
-_NO_LETTER = re.compile(r"[\W\d_]+")
+_OPAQUE = r"(?i)([a-z]{1,8}[-_.: ]?){0,2}[0-9][0-9a-fx._-]*"
+_NO_LETTER = r"[\W\d_]+"
 
 
 def is_token_rejected(*, provider: Provider, headers: httpx.Headers, body: bytes) -> bool:
@@ -160,8 +163,8 @@ def _names_token(provider: Provider, code: str | None, description: str | None) 
     """Whether an error is about the token; None if it says no more than the status."""
     if code in provider.token_error_codes:
         return True
-    for words in ("" if _OPAQUE.fullmatch(code or "") else code, description):
+    for words in ("" if re.fullmatch(_OPAQUE, code or "") else code, description):
         words = (words or "")[:_LONGEST_WORDS]  # noqa: PLW2901
-        if not _NO_MORE.fullmatch(_NO_LETTER.sub("", words).lower()):
-            return _ABOUT_TOKEN.search(words) is not None and _ABOUT_RIGHTS.search(words) is None
+        if not re.fullmatch(_NO_MORE, re.sub(_NO_LETTER, "", words).lower()):
+            return re.search(_ABOUT_TOKEN, words) is not None and re.search(_ABOUT_RIGHTS, words) is None
     return None

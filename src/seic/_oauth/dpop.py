@@ -11,12 +11,12 @@ import httpx
 
 from seic._errors import InvalidTokenResponse
 from seic._model.secret import Unpicklable, hide, strip_frames_on_init
-from seic._oauth.challenges import parse_challenges
 from seic._oauth.form_request import is_header_safe
 from seic._oauth.jose import KeyMaterial, SigningKey, new_key, read_key
 from seic._oauth.json_body import JsonBodyError, read_document
 from seic._oauth.jwt import claims_of
 from seic._public import publish
+from seic._values import frozen
 
 #: The error with which a server requires a nonce, at the token endpoint (§8) and at the API (§9).
 USE_NONCE = "use_dpop_nonce"
@@ -32,7 +32,7 @@ def _make_key(dpop: DPoP) -> SigningKey:
 
 
 @strip_frames_on_init
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class DPoP(Unpicklable):
     """The key that a client's tokens are bound to, and the nonces of servers.
 
@@ -134,11 +134,12 @@ def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bo
         headers: The headers.
         body: The body of a token response; an API requires it in a challenge.
     """
-    if status == httpx.codes.UNAUTHORIZED and any(
-        challenge.scheme == "dpop" and challenge.parameters.get("error") == USE_NONCE
-        for challenge in parse_challenges(headers.get_list("WWW-Authenticate"))
-    ):
-        return True
+    if status == httpx.codes.UNAUTHORIZED:
+        from seic._oauth.challenges import parse_challenges
+
+        challenges = parse_challenges(headers.get_list("WWW-Authenticate"))
+        if any(one.scheme == "dpop" and one.parameters.get("error") == USE_NONCE for one in challenges):
+            return True
     try:
         return read_document(body).get("error") == USE_NONCE
     except JsonBodyError:

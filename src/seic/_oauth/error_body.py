@@ -66,21 +66,21 @@ _DESCRIPTIONS = (
     "text",
     "hint",
 )
-_NO_LETTER = re.compile(r"[^a-z]")
+_NO_LETTER = r"[^a-z]"
 # Strings of a list that are read as one description.
 _MAX_SENTENCES = 5
 # Objects of a document that are searched, the outer ones first. An error's words are never deeper.
 _MAX_OBJECTS = 50
 # A page or text of an error is shorter. The whole is read or nothing, so that no secret is cut before it is redacted.
 _LONGEST_TEXT = 64 * 1024
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_TITLE = re.compile(r"<title[^<>]*>([^<]+)", re.IGNORECASE)
+_CONTROL = rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]"
+_TITLE = r"(?i)<title[^<>]*>([^<]+)"
 # An error in the encoding of a form, and a code alone.
-_FORM = re.compile(r"error=([A-Za-z0-9._-]{1,100})(?:&\S*)?")
-_CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
-_TAG = re.compile(r"<[^<>]*>")
+_FORM = r"error=([A-Za-z0-9._-]{1,100})(?:&\S*)?"
+_CODE = r"[a-z]+(?:_[a-z]+)+"
+_TAG = r"<[^<>]*>"
 # Pages of standards, which say no more than the status (RFC 9457 §4.2.1).
-_NO_CODE = re.compile(r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*")
+_NO_CODE = r"about:blank|https?://(tools\.ietf|datatracker\.ietf|www\.rfc-editor|httpstatuses)\..*"
 
 
 @frozen(kw_only=True)
@@ -148,7 +148,7 @@ def any_words(document: Mapping[str, object], known: ErrorBody | None) -> ErrorB
     """Add code and description from the usual members of any JSON object to what is `known` of an error."""
     code, description = (known.code, known.description) if known is not None else (None, None)
     for part in _objects(document):
-        values = {_NO_LETTER.sub("", name.lower()): value for name, value in part.items()}
+        values = {re.sub(_NO_LETTER, "", name.lower()): value for name, value in part.items()}
         members = {name: _word(value) for name, value in values.items()}
         # Elsewhere "code" alone may be a part of what was asked for.
         names = _CODES if description or any(members.get(name) for name in _DESCRIPTIONS) else _CODES[:-1]
@@ -187,7 +187,7 @@ def _known_form(document: Mapping[str, object]) -> ErrorBody | None:
         kind = _word(document.get("type"))
         words = (_word(document.get("title")), _word(document.get("detail")))
         return ErrorBody(
-            code=None if kind is None or _NO_CODE.match(kind) else kind,
+            code=None if kind is None or re.match(_NO_CODE, kind) else kind,
             description=": ".join(filter(None, words)) or None,
         )
     return None
@@ -237,7 +237,7 @@ def _objects(document: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     """Return the words of a plain text, or of a page: its title, or else its text."""
     # Control characters show data other than text.
-    if len(body) > _LONGEST_TEXT or _CONTROL.search(body) or b"\xef\xbf\xbd" in body:
+    if len(body) > _LONGEST_TEXT or re.search(_CONTROL, body) or b"\xef\xbf\xbd" in body:
         return None
     text = body.decode()
     if text.lstrip().startswith(("{", "[")):
@@ -246,16 +246,16 @@ def _text_error(body: bytes, secrets: Collection[str]) -> ErrorBody | None:
     import html
 
     text = redact(html.unescape(redact(text, secrets)), secrets) if "&" in text else redact(text, secrets)
-    if (form := _FORM.fullmatch(text.strip())) is not None:
+    if (form := re.fullmatch(_FORM, text.strip())) is not None:
         from urllib.parse import parse_qs
 
         members = parse_qs(form[0])
         return ErrorBody(code=form[1], description="; ".join(members.get("error_description", [])) or None)
-    if _CODE.fullmatch(text.strip()):
+    if re.fullmatch(_CODE, text.strip()):
         return ErrorBody(code=text.strip(), is_text=True)
     if text.lstrip().startswith("<"):
-        title = _TITLE.search(text)
-        text = title[1] if title else _TAG.sub(" ", text)
+        title = re.search(_TITLE, text)
+        text = title[1] if title else re.sub(_TAG, " ", text)
     return ErrorBody(description=text.strip(), is_text=True) if text.strip() else None
 
 

@@ -15,12 +15,12 @@ from seic._oauth.client_auth import client_authentication_of
 from seic._oauth.redact import is_text
 
 # RFC 6750 §2.1 allows fewer; these cannot break out of a header.
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_HEADER_SAFE = r"[\x21-\x7e]+"
 
 
 def is_header_safe(text: str) -> bool:
     """Whether a string can be a header value: one or more characters of visible ASCII."""
-    return _HEADER_SAFE.fullmatch(text) is not None
+    return re.fullmatch(_HEADER_SAFE, text) is not None
 
 
 @functools.lru_cache(64)

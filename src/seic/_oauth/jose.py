@@ -13,6 +13,7 @@ import attrs
 
 from seic._errors import ConfigurationError, SeicError
 from seic._model.secret import Unpicklable, strip_frames
+from seic._values import frozen
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -42,7 +43,7 @@ _RSA_BITS = 2048
 _CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class SigningKey(Unpicklable):
     """A key and its signature algorithm.
 

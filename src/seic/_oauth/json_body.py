@@ -27,7 +27,7 @@ MAX_DEPTH = 32
 _MAX_DIGITS = 400
 
 # More digits than the largest float has.
-_NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?")
+_NUMBER = r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?"
 
 # A message does not name a longer property.
 _LONGEST_NAME = 40
@@ -37,9 +37,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 
 # Encodings of text that servers declare. Some of Python's others are slow, or not of text.
-_CHARSET = re.compile(
-    r"charset\s*=\s*[\"']?((?:iso|windows|cp|latin|koi8|euc|big5|gb|shift|utf|us-ascii|ascii)[\w.:-]*)", re.IGNORECASE
-)
+_CHARSET = r"(?i)charset\s*=\s*[\"']?((?:iso|windows|cp|latin|koi8|euc|big5|gb|shift|utf|us-ascii|ascii)[\w.:-]*)"
 _LONGEST_TYPE = 200
 
 _TOO_DEEP = f"the reply is nested deeper than {MAX_DEPTH} levels"
@@ -71,7 +69,7 @@ def as_utf8(body: bytes, content_type: str | None = None) -> bytes:
     """
     if len(body) > MAX_REPLY_BYTES:
         return body
-    declared = _CHARSET.search((content_type or "")[:_LONGEST_TYPE])
+    declared = re.search(_CHARSET, (content_type or "")[:_LONGEST_TYPE])
     names = [json.detect_encoding(body), declared[1] if declared else "utf-8"]
     for name in names:
         try:
@@ -193,7 +191,7 @@ def number_in(value: object) -> float | None:
     """Return a number, or a string of digits, as a float; None for anything else, infinity beyond its range."""
     if isinstance(value, str):
         # float() alone accepts underscores, "nan" and the digits of every script.
-        return float(value.strip()) if _NUMBER.fullmatch(value.strip()) else None
+        return float(value.strip()) if re.fullmatch(_NUMBER, value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

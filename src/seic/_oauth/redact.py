@@ -20,7 +20,7 @@ from seic._model.secret import HIDDEN
 MAX_WORDS = 300
 # A tracking id is a UUID, a few of them joined, a number, or Base64. Anything longer or with other characters is
 # ignored.
-_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:;,/+=@|~-]{0,127}")
+_ID = r"[0-9A-Za-z][0-9A-Za-z._:;,/+=@|~-]{0,127}"
 # A part of a secret with this many characters counts as one.
 _SIGNIFICANT = 8
 # Characters that are read before the text is truncated, so that a megabyte of blanks costs nothing.
@@ -85,7 +85,7 @@ def find_tracking_id(
         secrets: Strings that the id must not contain; see `secrets_in` and `credentials_of`.
     """
     for named in (headers.get(header) if header else None, otherwise):
-        if named and _ID.fullmatch(named) and not any(_reveals(named, secret) for secret in secrets if secret):
+        if named and re.fullmatch(_ID, named) and not any(_reveals(named, secret) for secret in secrets if secret):
             return named
     return None
 

@@ -12,7 +12,6 @@ import httpx
 
 from seic._errors import InvalidTokenResponse, TokenEndpointUnavailable, TokenRequestRefused
 from seic._model.provider import Provider
-from seic._oauth.challenges import parse_challenges, parse_retry_after
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
@@ -24,7 +23,7 @@ _SHORTEST_TOKEN = 8
 _LONGEST_CODE = 100
 _LONGEST_HOST = 253
 
-_STATUS = re.compile(r"[45][0-9]{2}")
+_STATUS = r"[45][0-9]{2}"
 # RFC 6749 §5.2, and the gateway's; what to do about each.
 _ADVICE_BY_CODE = {
     "invalid_client": "check client_id and client_secret, and that the provider takes this way of sending them",
@@ -51,7 +50,7 @@ _MEMBERS = _OF_A_SUCCESS | {"error", "active", "cascade", "cnf", "exp", *_TOKENS
 _FAILURE_FLAGS = {"success": ("false", "0"), "ok": ("false", "0"), "status": ("error", "fail", "failed", "failure")}
 _NUMBERS_OF_ERRORS = ("errcode", "errorcode", "errno", "errors")
 # Codes by which a document says that it is none.
-_OF_NO_ERROR = re.compile(r"0+|2[0-9]{2}|ok|success", re.IGNORECASE)
+_OF_NO_ERROR = r"(?i)0+|2[0-9]{2}|ok|success"
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
     401: "check client_id, client_secret and the grant's credentials",
@@ -113,7 +112,7 @@ class Reply:
         if isinstance(self.document, JsonBodyError):
             return None
         error = error_in(self.document, provider=self.provider)
-        if error is not None and not self.document.get("error") and _OF_NO_ERROR.fullmatch(error.code or ""):
+        if error is not None and not self.document.get("error") and re.fullmatch(_OF_NO_ERROR, error.code or ""):
             return None
         if self.document.get("error") or _says_failure(self.document):
             # The words may be in any member.
@@ -122,6 +121,8 @@ class Reply:
 
     def _challenge(self) -> ErrorBody | None:
         """Return the error of a `WWW-Authenticate` (RFC 6750 §3)."""
+        from seic._oauth.challenges import parse_challenges
+
         for challenge in parse_challenges(self.headers.get_list("WWW-Authenticate")):
             if code := challenge.parameters.get("error"):
                 return ErrorBody(code=code, description=challenge.parameters.get("error_description"))
@@ -131,7 +132,7 @@ class Reply:
     def means(self) -> int:
         """The status that the reply means: that of the body if the response's is a success and the body an error."""
         code = self.error.code if self.is_success and self.error is not None else None
-        return int(code) if code is not None and _STATUS.fullmatch(code) else self.status
+        return int(code) if code is not None and re.fullmatch(_STATUS, code) else self.status
 
     @property
     def url_setting(self) -> str:
@@ -261,8 +262,12 @@ def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
         from seic._oauth.error_codes import is_refusal
 
         error = read_error(reply.body, provider=reply.provider, secrets=reply.secrets)
-        if error is not None and is_refusal(error.code, error.description):
-            refuse(reply, error, hint=hint)
+        if error is not None:
+            # Words as short as a code decide like one; a page may name an application for another reason.
+            words = (error.description or "")[: _LONGEST_CODE + 1]
+            code = error.code or (words if len(words) <= _LONGEST_CODE else None)
+            if is_refusal(code, error.description):
+                refuse(reply, error, hint=hint)
         return
     if document.get("access_token") is not None:
         return
@@ -310,6 +315,8 @@ def _words(reply: Reply, error: ErrorBody) -> str:
 
 
 def _raise_unavailable(reply: Reply) -> NoReturn:
+    from seic._oauth.challenges import parse_retry_after
+
     error = reply.error or ErrorBody()
     retry_after = parse_retry_after(reply.headers.get("Retry-After"), now=reply.now)
     tracking_id = reply.tracking_id(error)

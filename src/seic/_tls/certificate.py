@@ -15,7 +15,6 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._public import publish
-from seic._setting_names import with_setting_names
 from seic._tls.certificate_info import CertificateInfo, clock_says, format_time, printable
 from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
 from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
@@ -155,6 +154,8 @@ class ClientCertificate(Unpicklable):
         try:
             fresh = self._read(self._source, self.signature)
         except CertificateError as error:
+            from seic._setting_names import with_setting_names
+
             text, cause = with_setting_names(error.message, self._setting_names), error.__cause__
             failure = CertificateError(text, path=error.path, reason=error.reason, field=error.field)
         else:

@@ -30,9 +30,9 @@ GetPassphrase: TypeAlias = Callable[[], bytes | None]
 MAX_FILE_BYTES = 10 * 1024 * 1024
 # DER and PEM in Base64 begin with these letters ("MII…", "LS0tLS1CRUdJTi…"). Such text is key material in whatever
 # argument it was passed, and errors must not quote it like a path.
-_LOOKS_LIKE_MATERIAL = re.compile(r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}")
+_LOOKS_LIKE_MATERIAL = r"(M|LS0t)[A-Za-z0-9+/=\s]{39,}"
 # Damaged key material: without its dashes, in quotes, with escaped newlines. Existing paths may match it too.
-_BASE64 = re.compile(r"[A-Za-z0-9+/=]{40,}")
+_BASE64 = r"[A-Za-z0-9+/=]{40,}"
 _KUBERNETES_NAMES = ("tls.crt", "tls.key", "ca.crt")
 
 
@@ -261,12 +261,12 @@ def unreadable_error(label: str, why: str | None = None) -> CertificateError:
 
 def is_material(text: str) -> bool:
     """Return whether a text is a certificate or key itself; an existing file's name is a path."""
-    return "-----BEGIN" in text or (_LOOKS_LIKE_MATERIAL.fullmatch(text) is not None and not _exists(text))
+    return "-----BEGIN" in text or (re.fullmatch(_LOOKS_LIKE_MATERIAL, text) is not None and not _exists(text))
 
 
 def _may_be_material(text: str) -> bool:
     # Such a text may hold a key, so errors must not quote it.
-    return ("BEGIN" in text or any(_is_mixed(run) for run in _BASE64.findall(text))) and not _exists(text)
+    return ("BEGIN" in text or any(_is_mixed(run) for run in re.findall(_BASE64, text))) and not _exists(text)
 
 
 def _is_mixed(run: str) -> bool:

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_info import CertificateFields, CertificateInfo, read_fields
+from seic._tls.certificate_fields import CertificateFields, certificate_info, read_fields
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
 from seic._tls.encoding import (
     PemBlock,
@@ -200,7 +201,9 @@ def _certificate(der: bytes, label: str, where: str = " in it") -> DecodedCertif
         key: Any = load_der_public_key(fields.public_key)
     except UNPARSABLE:
         key = None
-    return DecodedCertificate(_facts(fields, key, certificate), fields, key, certificate)
+    is_self_signed = fields.may_be_issued_by(fields) and _may_have_signed(key, certificate)
+    facts = certificate_info(fields, key_type=_key_type(key), is_self_signed=is_self_signed)
+    return DecodedCertificate(facts, fields, key, certificate)
 
 
 def _is_taken_by_openssl(der: bytes) -> bool:
@@ -275,23 +278,6 @@ def _damaged(der: bytes, label: str, what: str) -> CertificateError:
             Reason.TRUNCATED, label, f"{what} is cut off or still being written; copy the whole file again"
         )
     return certificate_error(Reason.UNKNOWN_FORMAT, label, f"{what} is damaged; copy the whole file again")
-
-
-def _facts(fields: CertificateFields, key: Any, certificate: x509.Certificate | None) -> CertificateInfo:
-    serial_number = f"{fields.serial_number:X}"
-    return CertificateInfo(
-        der=fields.der,
-        subject=fields.subject.text,
-        common_name=fields.subject.common_name,
-        issuer=fields.issuer.text,
-        serial_number=serial_number.zfill(len(serial_number) + len(serial_number) % 2),
-        not_before=fields.not_before,
-        not_after=fields.not_after,
-        key_type=_key_type(key),
-        is_ca=fields.is_ca,
-        is_self_signed=fields.may_be_issued_by(fields) and _may_have_signed(key, certificate),
-        allows_client_auth=fields.allows_client_auth,
-    )
 
 
 def _key_type(key: Any) -> str:

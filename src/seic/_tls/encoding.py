@@ -19,11 +19,9 @@ from seic._tls.reasons import Reason, certificate_error
 from seic._values import frozen
 
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
-_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,63})-----")
+_LABEL = rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,63})-----"
 # RFC 1421 §4.6.1.3, as OpenSSL's traditional key format still uses it.
-_ENCRYPTED = re.compile(
-    rb"\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)", re.DOTALL
-)
+_ENCRYPTED = rb"(?s)\s*Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),((?:[0-9A-Fa-f]{2})+)\s+(.*)"
 # The first letters of Base64 of "-----BEGIN ", and of a SEQUENCE, with which all DER begins.
 _BASE64_PREFIXES = (b"LS0tLS1CRUdJTi", b"M")
 _BEGIN_UTF16 = _BEGIN.decode().encode("utf-16-le")
@@ -100,7 +98,7 @@ def pem_blocks(data: bytes, label: str) -> list[PemBlock | CertificateError]:
         following = data.find(_BEGIN, begin + len(_BEGIN))
         part = data[begin : following if following >= 0 else len(data)]
         begin = following
-        head = _LABEL.match(part)
+        head = re.match(_LABEL, part)
         end = -1 if head is None else part.find(b"-----END %b-----" % head.group(1), head.end())
         if head is None or end < 0:
             block: PemBlock | CertificateError = certificate_error(
@@ -117,7 +115,7 @@ def pem_blocks(data: bytes, label: str) -> list[PemBlock | CertificateError]:
 
 def _block(kind: str, body: bytes, label: str, line: int) -> PemBlock | CertificateError:
     body = body.replace(b"\\r", b"").replace(b"\\n", b"\n")
-    header = _ENCRYPTED.fullmatch(body)
+    header = re.fullmatch(_ENCRYPTED, body)
     try:
         der = base64.b64decode(b"".join((header.group(3) if header else body).split()), validate=True)
     except binascii.Error:

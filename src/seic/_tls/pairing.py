@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_info import CertificateInfo, find_weaknesses
+from seic._tls.certificate_fields import find_weaknesses
+from seic._tls.certificate_info import CertificateInfo
 from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
 from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
 from seic._tls.encoding import replace_key_algorithm

@@ -46,12 +46,10 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
+_HASHED_NAME = r"[0-9a-f]{8}\.\d+"
 _SUFFIXES = {".pem", ".crt", ".cer", ".der"}
 # A file that was not changed for so many seconds is not being written.
 _WRITING_SECONDS = 60
-# The most parts that were left out that a warning names.
-_MAX_NAMED = 3
 _PLATFORMS_WITHOUT_A_BUNDLE = {"darwin", "win32"}
 
 #: The `ca` of a user: one bundle or folder, or several, among which "system" is the system's trust.
@@ -226,7 +224,7 @@ def _read_known(file: CredentialFile, _state: tuple[int, ...]) -> TrustStore:
 
 
 def _read(file: CredentialFile) -> TrustStore:
-    from seic._tls.decode import decode
+    from seic._tls.authorities import read_plain_authorities, warn_of_left_out
 
     held: list[str] = []
     skipped: list[CertificateError] = []
@@ -234,7 +232,13 @@ def _read(file: CredentialFile) -> TrustStore:
     found: dict[CertificateInfo, None] = {}
     for one in [file] if file.directory is None else _files(file.directory):
         try:
-            decoded = decode(one.read(), one.label, lambda: None, skipped=skipped)
+            data = one.read()
+            if (plain := read_plain_authorities(data)) is not None:
+                found |= dict.fromkeys(plain)
+                continue
+            from seic._tls.decode import decode
+
+            decoded = decode(data, one.label, lambda: None, skipped=skipped)
         except CertificateError as error:
             skipped.append(error)
             unfinished.append(one)
@@ -258,7 +262,7 @@ def _read(file: CredentialFile) -> TrustStore:
     return TrustStore(
         label=file.label,
         authorities=authorities,
-        warnings=tuple(_left_out(skipped, file.label)),
+        warnings=tuple(warn_of_left_out(skipped, file.label)),
         unfinished=next((one.label for one in unfinished if _was_just_changed(one.path)), None),
     )
 
@@ -270,14 +274,6 @@ def _was_just_changed(path: Path | None) -> bool:
         return True
 
 
-def _left_out(skipped: list[CertificateError], label: str) -> Iterable[CertificateWarning]:
-    if skipped:
-        named = "; ".join(error.message.removeprefix(f"{label}: ") for error in skipped[:_MAX_NAMED])
-        rest = f"; and {len(skipped) - _MAX_NAMED} more" if len(skipped) > _MAX_NAMED else ""
-        text = f"ca: what cannot be read of it is left out, and the rest is trusted: {named}{rest}"
-        yield certificate_warning(Reason.LEFT_OUT, label, text)
-
-
 def _files(directory: Path) -> list[CredentialFile]:
     # Hashed names and other links to one file are common: read it once.
     try:
@@ -285,7 +281,9 @@ def _files(directory: Path) -> list[CredentialFile]:
     except OSError as error:
         raise unreadable_error(str(directory), error.strerror or "ca") from None
     real = {
-        os.path.realpath(path): path for path in names if path.suffix in _SUFFIXES or _HASHED_NAME.fullmatch(path.name)
+        os.path.realpath(path): path
+        for path in names
+        if path.suffix in _SUFFIXES or re.fullmatch(_HASHED_NAME, path.name)
     }
     return [CredentialFile(label=str(path), path=path) for path in real.values()]
 
@@ -386,7 +384,7 @@ def _of_system() -> TrustStore:
 
 def _has_hashed_names(directory: str, *, unlistable: bool) -> bool:
     try:
-        return any(_HASHED_NAME.fullmatch(name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
+        return any(re.fullmatch(_HASHED_NAME, name) for name in os.listdir(directory))  # noqa: PTH208 - names are enough
     except OSError:  # it does not exist, or this user may not list it
         return unlistable
 

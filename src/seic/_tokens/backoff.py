@@ -12,7 +12,6 @@ import httpx
 
 from seic._concurrency import UserCodeExitError
 from seic._errors import InvalidTokenResponse, SeicError, TokenEndpointUnavailable, TokenRequestRefused
-from seic._oauth.reply import NO_ACCESS_TOKEN
 from seic._tokens.single_use import UseState
 
 #: A first attempt that callers wait for is repeated once at once: most failures are a lost connection.
@@ -71,6 +70,8 @@ def error_class_name(error: BaseException) -> str:
 def is_refusal(error: SeicError) -> bool:
     """Whether the endpoint refused for good: the same request will be refused again."""
     if isinstance(error, InvalidTokenResponse):
+        from seic._oauth.reply import NO_ACCESS_TOKEN
+
         return error.problem == NO_ACCESS_TOKEN
     if not isinstance(error, TokenRequestRefused) or error.transient:
         return False

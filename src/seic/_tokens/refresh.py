@@ -25,7 +25,7 @@ from seic._event_types import (
     TokenRefused,
 )
 from seic._model.grant_parameters import GrantParameters
-from seic._model.grants import AuthorizationCode, RefreshToken
+from seic._model.grants import RefreshToken
 from seic._model.token import Token
 from seic._oauth.next_grant import login_required, next_grant
 from seic._tokens.backoff import FIRST_SHARE, WORTHWHILE_SHARE, retry_delay, use_state_after
@@ -375,6 +375,8 @@ class RefreshRunner:
         )
         is_own = chosen is configured
         if is_own and is_own_refused and refusal is not None:
+            from seic._model.login_grants import AuthorizationCode
+
             if isinstance(configured, AuthorizationCode):
                 raise refusal
             raise login_required("the provider refused the refresh token", refusal)
