@@ -345,7 +345,13 @@ SETTINGS = (
         default="false",
     ),
     Setting(
-        "ca", _IDENTITY, "ca", "The trusted authorities.", "corporate.pem", Kind.PATH_OR_PEM, default="the system's"
+        "ca",
+        _IDENTITY,
+        "ca",
+        "The trusted authorities; several, separated by commas, and `system` for the system's.",
+        "system,corporate.pem",
+        Kind.PATH_OR_PEM,
+        default="the system's",
     ),
     Setting(
         "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"
