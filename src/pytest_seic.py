@@ -125,6 +125,6 @@ def seic_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
 
     name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.json"
-    recording = Recording(path, is_recording=request.config.getoption("--seic-record"))
+    recording = Recording(path, is_recording=bool(request.config.getoption("--seic-record")))
     with recording.running():
         yield recording

@@ -19,7 +19,7 @@ import anyio
 import httpx
 
 from seic._concurrency import current_loop
-from seic._pool import ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, Rotating
+from seic._pool import ConnectionClosed, ConnectionPool, Opener, PooledConnection, PoolState, PoolWaiter, Rotating
 
 
 class AsyncPool(ConnectionPool):
@@ -39,6 +39,7 @@ class AsyncPool(ConnectionPool):
         Raises:
             httpcore.PoolTimeout: All connections were in use for too long.
             PoolChanged: The pool is closed, or the credential was replaced.
+            ConnectionClosed: The request is to be sent again.
         """
         state = self._state()
         while True:
@@ -53,12 +54,14 @@ class AsyncPool(ConnectionPool):
                 self._learn(None)
                 await self._end(state, connection)
             except BaseException as error:
-                repeated = self._is_repeated(error, connection, request)
+                repeated = self._is_repeated(error, connection, request, is_open=connection in state.busy)
                 self._explain(error, request)
                 await self._end(state, connection)
-                if not repeated:
-                    raise
+                if repeated:
+                    raise ConnectionClosed from None
+                raise
             else:
+                connection.is_reused = True
                 if self._http2:
                     self._learn(response)
                 return self._httpcore.Response(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 
+import httpx
+
 from seic._auth_flow import AuthFlow
 from seic._concurrency import run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
+from seic._errors import ConfigurationError, HostNotAllowed
 from seic._event_types import CertificateRotated, Event
 from seic._httpx import AnyTransport
 from seic._listeners import Listener, Listeners
@@ -20,6 +24,7 @@ from seic._public import publish
 from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
+from seic._tokens.refresh_policy import CachedToken
 from seic._transport import identity_of, require_config
 
 
@@ -159,6 +164,66 @@ class OAuth2Auth(AuthFlow):
     def token_sync(self, *, force: bool = False) -> Token:
         """Return a valid token; the blocking twin of `token`."""
         return self._source.token_sync(force=force)
+
+    async def headers(self, url: str) -> dict[str, str]:
+        """Return the headers for a request that another library sends: `Authorization`, and the provider's key header.
+
+        After a 401, call `token(force=True)` and this again. Handing a token out does not count as its use.
+
+        Args:
+            url: The URL of the request; `wss` and `ws` count as `https` and `http`.
+
+        Raises:
+            HostNotAllowed: The URL is not in the origin of the configuration.
+            ConfigurationError: Tokens are bound to a key (`dpop`), and each request needs a proof of its own.
+            TokenError: No token could be obtained.
+            CertificateError: The client certificate cannot be used.
+        """
+        self._check_url(url)
+        await self._identity.ready()
+        return self._headers_of(await self._source.get())
+
+    def headers_sync(self, url: str) -> dict[str, str]:
+        """Return the headers for a request that another library sends; the blocking twin of `headers`."""
+        self._check_url(url)
+        return self._headers_of(self._source.get_sync())
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a new TLS context with the certificate and the trust in use, for another library.
+
+        The context keeps them: after the event `CertificateRotated` or `TrustStoreReloaded`, get another one. The first
+        call reads the files, unless a request did.
+
+        Raises:
+            CertificateError: The client certificate or the authorities cannot be used.
+        """
+        from seic._tls.context import build_context
+
+        credential = self._identity.current()
+        return build_context(credential.certificate, credential.trust)
+
+    def _check_url(self, url: str) -> None:
+        if self.config.dpop is not None:
+            raise ConfigurationError(
+                "dpop: each request needs a proof of its own, so there are no headers for another library; send the "
+                "request with a client of seic",
+                field="dpop",
+            )
+        try:
+            parsed = httpx.URL(url)
+        except (httpx.InvalidURL, TypeError) as error:
+            raise HostNotAllowed(
+                f"the URL is malformed; pass a full URL below {self.config.origin}", host=""
+            ) from error
+        if parsed.scheme in ("ws", "wss"):
+            parsed = parsed.copy_with(scheme=f"http{parsed.scheme[2:]}")
+        self._guard.check(parsed)
+
+    def _headers_of(self, cached: CachedToken) -> dict[str, str]:
+        headers: dict[str, str] = {"Authorization": cached.authorization}
+        if self._id_header is not None:
+            headers[self._id_header] = self._client_id
+        return headers
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe the token; request a token first if necessary.

@@ -27,6 +27,13 @@ from seic._httpx import REATTACH, either
 
 #: Seconds that the requests of an async client may take to end on replaced connections; then these are closed.
 DRAIN_LIMIT = 300.0
+#: The extension of a request with the number of times that it was sent again.
+REPEATS = "seic.repeats"
+
+# A server that refuses each request must not be asked without end.
+_MAX_REPEATS = 10
+# Idempotent (RFC 9110 §9.2.2): sent twice, they have the effect of one.
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
 @attrs.frozen
@@ -56,6 +63,10 @@ class PoolChanged(Exception):
     """The pool is closed, or opens connections with a replaced credential; the request has not been sent."""
 
 
+class ConnectionClosed(Exception):
+    """The server refused the request unprocessed, or closed a reused connection; it may be sent again on another."""
+
+
 @attrs.define(eq=False)
 class PooledConnection:
     http: Any
@@ -64,6 +75,8 @@ class PooledConnection:
     #: The requests that it carries; more than one with HTTP/2 only.
     requests: int = 0
     idle_since: float = 0.0
+    #: Whether it has carried a response.
+    is_reused: bool = False
 
     def has_room(self) -> bool:
         """Return whether a connection in use takes a further request; of HTTP/2, or not yet known to be none."""
@@ -244,15 +257,38 @@ class ConnectionPool:
             "limits=httpx.Limits(max_connections=...), or make fewer calls at once"
         )
 
-    def _is_repeated(self, error: BaseException, connection: PooledConnection, request: Any) -> bool:
-        """Return whether to send a request again that failed: the server has not processed it."""
-        if connection.session is None or not connection.session.was_refused(error):
+    def _is_repeated(self, error: BaseException, connection: PooledConnection, request: Any, *, is_open: bool) -> bool:
+        """Return whether to send a request again that failed: the server has not processed it, or most likely not.
+
+        A server closes connections that were idle for long, or when it is reloaded. A request that crosses with that
+        fails on a connection that carried others before; it is sent once more, if it is idempotent (RFC 9112 §9.3.1).
+
+        Args:
+            error: The failure.
+            connection: The connection.
+            request: The request.
+            is_open: Whether this pool has not closed the connection itself.
+        """
+        repeats = request.extensions.get(REPEATS, 0)
+        is_refused = connection.session is not None and connection.session.was_refused(error)
+        is_crossed = is_open and connection.is_reused and repeats == 0 and request.method in _IDEMPOTENT
+        if not is_refused and not (is_crossed and self._is_close(error)):
             return False
-        if isinstance(request.stream, either("ByteStream")):
+        if isinstance(request.stream, either("ByteStream")) and repeats < _MAX_REPEATS:
+            request.extensions[REPEATS] = repeats + 1
             return True
-        host = request.url.host.decode("ascii")
-        error.args = (f"{host} refused the request and has not processed it; its body cannot be sent again",)
+        if is_refused:
+            host = request.url.host.decode("ascii")
+            problem = "its body cannot be sent again" if repeats == 0 else f"it was sent again {repeats} times"
+            error.args = (f"{host} refused the request and has not processed it; {problem}",)
         return False
+
+    def _is_close(self, error: BaseException) -> bool:
+        core = self._httpcore
+        # httpcore raises the third for responses that are none, too.
+        return isinstance(error, (core.ReadError, core.WriteError)) or (
+            isinstance(error, core.RemoteProtocolError) and str(error).startswith("Server disconnected")
+        )
 
     def _explain(self, error: BaseException, request: Any) -> None:
         """Say what was waited for, how long, and which setting decides, or that the connection broke."""
@@ -285,13 +321,17 @@ class ConnectionPool:
         self._sweep(state)
         opener = self._opener
         generation = opener.generation
+        is_repeated = not self._shares and REPEATS in request.extensions
         if self._shares is not False:
             for shared in state.busy:
                 if shared.generation == generation and shared.has_room():
                     shared.requests += 1
                     return shared
         connection: PooledConnection | None = None
-        while state.idle and connection is None:
+        if is_repeated and state.idle:
+            # It takes a new connection, since the server may close the other idle ones too.
+            state.closing.append(state.idle.popleft().http)
+        while state.idle and connection is None and not is_repeated:
             connection = state.idle.pop()
             if not connection.can_be_reused():
                 state.closing.append(connection.http)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from seic._pool import ConnectionPool, PooledConnection, PoolState, PoolWaiter
+from seic._pool import ConnectionClosed, ConnectionPool, PooledConnection, PoolState, PoolWaiter
 
 
 class Pool(ConnectionPool):
@@ -33,12 +33,14 @@ class Pool(ConnectionPool):
                 self._learn(None)
                 self._end(state, connection)
             except BaseException as error:
-                repeated = self._is_repeated(error, connection, request)
+                repeated = self._is_repeated(error, connection, request, is_open=connection in state.busy)
                 self._explain(error, request)
                 self._end(state, connection)
-                if not repeated:
-                    raise
+                if repeated:
+                    raise ConnectionClosed from None
+                raise
             else:
+                connection.is_reused = True
                 if self._http2:
                     self._learn(response)
                 return self._httpcore.Response(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,19 @@ def _evaluate(example: Example) -> None:
     result = eval(code, example.namespace)  # noqa: S307  the documents of the project
     if inspect.iscoroutine(result):
         asyncio.run(result)
+
+
+def blocks(file: str, title: str) -> list[Callable[[], dict[str, Any]]]:
+    """Return the Python blocks of a section; each runs by itself, and returns its namespace."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    start = text.index(f"\n## {title}\n")
+    end = text.find("\n## ", start + 1)
+    document = Sybil(parsers=[CodeBlockParser("python", _evaluate)]).parse(ROOT / file)
+    found = [each for each in document.examples() if start < each.region.start < (end if end > 0 else len(text))]
+
+    def run(example: Example) -> dict[str, Any]:
+        example.namespace = {}
+        example.evaluate()
+        return example.namespace
+
+    return [functools.partial(run, example) for example in found]

@@ -24,7 +24,7 @@ events { worker_connections 1024; }
 http {
     log_format seen escape=json '{"at":$$msec,"verify":"$$ssl_client_verify","serial":"$$ssl_client_serial",'
         '"protocol":"$$ssl_protocol","resumed":"$$ssl_session_reused","path":"$$uri","status":$$status,"method":"$$request_method",'
-        '"authorization":"$$http_authorization",'
+        '"authorization":"$$http_authorization","agent":"$$http_user_agent",'
         '"connection":$$connection,"address":"$$remote_addr"}';
     access_log access.log seen;
     client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
@@ -60,6 +60,7 @@ class Line:
         path: The path.
         status: The status of the response.
         authorization: The header.
+        agent: The `User-Agent`.
         connection: The number of the connection.
         address: The address of the client.
         method: The method.
@@ -73,6 +74,7 @@ class Line:
     path: str
     status: int
     authorization: str
+    agent: str
     connection: int
     address: str
     method: str

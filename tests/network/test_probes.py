@@ -143,6 +143,7 @@ def test_a_probe_takes_the_way_of_calls_and_carries_no_secret(root: Minted, disk
             assert len(proxy.targets) == tunnels + 1
         (line,) = [line for line in edge.log(probes=True) if line.method == "OPTIONS"]
     assert (line.path, line.status, line.authorization, line.verify) == ("/", 200, "", "SUCCESS")
+    assert line.agent.startswith("seic/")
 
 
 class LateServer(TlsServer):

@@ -222,8 +222,16 @@ async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
     assert provider.asked == ["r0", "r0"]
 
 
-@pytest.mark.parametrize("body", [b"error=invalid_client&error_description=no", b"invalid_client"])
-async def test_a_refused_client_in_no_json_object_is_paused(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"error=invalid_client&error_description=no", "invalid_client"),
+        (b"invalid_client", "invalid_client"),
+        (b"<error>Invalid client</error>", None),
+        (b"Unknown client", None),
+    ],
+)
+async def test_a_refused_client_in_no_json_object_is_paused(body: bytes, code: str | None) -> None:
     """In four seconds one request is sent."""
     provider, clock = FakeProvider(), FakeClock()
     provider.plan.extend(_reply(200, body) for _ in range(9))
@@ -231,7 +239,7 @@ async def test_a_refused_client_in_no_json_object_is_paused(body: bytes) -> None
         for _ in range(8):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
-            assert (caught.value.status, caught.value.code) == (200, "invalid_client")
+            assert (caught.value.status, caught.value.code) == (200, code)
             clock.advance(0.5)
     assert provider.asked == ["password"]
 

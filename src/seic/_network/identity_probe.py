@@ -18,6 +18,7 @@ from seic._credential import Credential
 from seic._errors import CertificateError
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page
+from seic._version import user_agent
 
 # Seconds for each step. It may take as long as a slow server needs, since calls go on meanwhile.
 _TIMEOUT = 4.0
@@ -52,7 +53,10 @@ class IdentityProbe:
         origin = self.errors.origin
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         timeout = self.module.Timeout(_TIMEOUT).as_dict()
-        request = self.module.Request("OPTIONS", f"https://{host}:{origin.port}/", extensions={"timeout": timeout})
+        headers = {"User-Agent": user_agent(self.module)}
+        request = self.module.Request(
+            "OPTIONS", f"https://{host}:{origin.port}/", headers=headers, extensions={"timeout": timeout}
+        )
         context = credential.http2_context() if self.http2 else credential.context
         trace = ConnectionTrace(request, blocking=True)
         with self.errors.network.new_transport(

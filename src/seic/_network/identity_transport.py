@@ -23,7 +23,7 @@ from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
 from seic._network.identity_probe import IdentityProbe, refusal_of
-from seic._pool import Opener, PoolChanged
+from seic._pool import REPEATS, ConnectionClosed, Opener, PoolChanged
 from seic._sync_pool import Pool
 
 #: httpx's own.
@@ -158,9 +158,12 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
 
     async def _send(self, request: Any, credential: Credential) -> Any:
         trace = ConnectionTrace(request, blocking=False)
+        current: Credential | None = credential
         try:
             response = await self._transport.handle_async_request(request)
         except PoolChanged:
+            failure = current = None
+        except ConnectionClosed:
             failure = None
         except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
@@ -172,9 +175,12 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
             return self._read_page(response, body, request, credential)
         finally:
             trace.end()
-        if failure is None:
-            return await self._send(request, await self._renew())
-        raise failure
+        if failure is not None:
+            raise failure
+        try:
+            return await self._send(request, current or await self._renew())
+        finally:
+            request.extensions.pop(REPEATS, None)
 
     async def _renew(self) -> Credential:
         new = None if self._http2 else self._identity.current_nowait()
@@ -235,9 +241,12 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
 
     def _send(self, request: Any, credential: Credential) -> Any:
         trace = ConnectionTrace(request, blocking=True)
+        current: Credential | None = credential
         try:
             response = self._transport.handle_request(request)
         except PoolChanged:
+            failure = current = None
+        except ConnectionClosed:
             failure = None
         except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
@@ -249,9 +258,12 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
             return self._read_page(response, body, request, credential)
         finally:
             trace.end()
-        if failure is None:
-            return self._send(request, self._renew())
-        raise failure
+        if failure is not None:
+            raise failure
+        try:
+            return self._send(request, current or self._renew())
+        finally:
+            request.extensions.pop(REPEATS, None)
 
 
 def _is_repeatable(request: Any) -> bool:

@@ -262,8 +262,12 @@ def refuse_without_token(reply: Reply, *, hint: str | None = None) -> None:
         from seic._oauth.error_codes import is_refusal
 
         error = read_error(reply.body, provider=reply.provider, secrets=reply.secrets)
-        if error is not None and is_refusal(error.code, error.description):
-            refuse(reply, error, hint=hint)
+        if error is not None:
+            # Words as short as a code decide like one; a page may name an application for another reason.
+            words = (error.description or "")[: _LONGEST_CODE + 1]
+            code = error.code or (words if len(words) <= _LONGEST_CODE else None)
+            if is_refusal(code, error.description):
+                refuse(reply, error, hint=hint)
         return
     if document.get("access_token") is not None:
         return

@@ -11,6 +11,8 @@ from _pytest.runner import runtestprotocol  # as the plugins that repeat tests d
 
 from seic.testing._client_faults import FAULTS, ClientFault, FaultInjection
 
+_OUTPUT = "seic_chaos"
+
 
 class FaultRuns:
     """Runs tests that pass and that use seic again; each run has one fault. Results are a table at the end."""
@@ -33,9 +35,19 @@ class FaultRuns:
         """Prepare the clients of the process."""
         self._stack.enter_context(self._injection.installed())
 
-    def pytest_sessionfinish(self) -> None:
-        """Restore them."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Restore them; a worker of pytest-xdist returns its results."""
         self._stack.close()
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[_OUTPUT] = [self._counts, self._broken]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add the results of a worker of pytest-xdist, unless it has crashed."""
+        counts, broken = getattr(node, "workeroutput", {}).get(_OUTPUT, ({}, {}))
+        for name, count in counts.items():
+            self._counts[name] += count
+            self._broken[name] += broken[name]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
