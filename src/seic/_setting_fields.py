@@ -348,7 +348,7 @@ SETTINGS = (
         "ca",
         _IDENTITY,
         "ca",
-        "The trusted authorities; several, separated by commas, and `system` for the system's.",
+        "The trusted authorities.",
         "system,corporate.pem",
         Kind.PATH_OR_PEM,
         default="the system's",
