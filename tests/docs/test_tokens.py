@@ -63,6 +63,7 @@ _TESTS = {
         "tokens/test_stored_refresh_tokens",
     ],
     "Stores": [
+        "tokens/test_slow_stores",
         "tokens/test_stores",
         "tokens/test_token_checks",
         "tokens/test_unsaved_tokens",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +41,20 @@ def test_without_a_store_each_process_makes_a_request(provider: FleetProvider) -
         fleet.result()
 
     assert len(provider.requests) == 3
+
+
+def test_a_program_that_closes_nothing_shares_its_token(provider: FleetProvider, place: str) -> None:
+    """A cron job: its save, and the release of its claim, are waited for when it ends."""
+    program = (
+        "import sys, seic\n"
+        "from tests.fleet.worker import config_of, store_of\n"
+        "config = config_of(sys.argv[1], store_of(sys.argv[2]), client_secret='s', grant=seic.ClientCredentials())\n"
+        "seic.Client(config, headers={'User-Agent': 'pid/1'}).token()"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, provider.url, place], check=True, timeout=60)
+
+    assert len(provider.requests) == 1
 
 
 def test_a_killed_process_holds_the_others_up_for_its_claim_at_most(provider: FleetProvider, place: str) -> None:

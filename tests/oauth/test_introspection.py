@@ -48,7 +48,7 @@ def _request(provider: Provider, **changes: Any) -> httpx.Request:
 
 def _info(provider: Provider, body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> TokenInfo:
     answer = reply(body, status=status, headers=headers)
-    return token_info(config_of(provider, token_timeout=0.1), answer, wall=1_000.0)[0]
+    return token_info(config_of(provider, token_timeout=2), answer, wall=1_000.0)[0]
 
 
 def test_the_platforms_call() -> None:

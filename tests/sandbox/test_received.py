@@ -90,6 +90,26 @@ def test_a_large_body_and_many_requests_are_kept_in_part(sandbox: Sandbox, api: 
     assert [each.number for each in sandbox.received()] == [*range(3, 1003)]
 
 
+def test_a_listener(sandbox: Sandbox, api: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """It is called twice for each request, until its end; one that fails is logged and affects nothing."""
+    statuses: list[int | None] = []
+
+    def fail(_request: object) -> None:
+        raise RuntimeError("s3cret")
+
+    end_of_failing = sandbox.on_received(fail)
+    end = sandbox.on_received(lambda request: statuses.append(request.status))
+    assert ask_token(api, sandbox).status_code == 200
+    assert statuses == [None, 200]
+    end()
+    end_of_failing()
+    ask_token(api, sandbox)
+    assert statuses == [None, 200]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "a listener for received requests failed: RuntimeError"
+    ] * 2
+
+
 def test_no_secret_is_in_the_repr(sandbox: Sandbox, mtls: httpx.Client) -> None:
     """Of a token request or an API request."""
     token = get_token(mtls, sandbox)

@@ -152,6 +152,21 @@ def test_keys_rotate(tmp_path: Path) -> None:
     assert seic.FileStore(tmp_path, key=[KEY]).load(ENTRY) is None
 
 
+def test_processes_agree_while_keys_rotate(tmp_path: Path) -> None:
+    """Those with the old key first and those with the new one: each sees the other's claim and newest token."""
+    before, after = seic.FileStore(tmp_path, key=[KEY, OTHER]), seic.FileStore(tmp_path, key=[OTHER, KEY])
+    for number in range(4):
+        one, other = (before, after) if number % 2 else (after, before)
+        assert one.claim(ENTRY, 60)
+        assert not other.claim(ENTRY, 60)
+        one.save(ENTRY, token(f"{number}", obtained_at=time.time() + number))
+        one.release(ENTRY)
+
+        loaded = other.load(ENTRY)
+        assert loaded is not None
+        assert loaded.access_token == f"{number}"
+
+
 def test_a_later_version_may_add_fields(tmp_path: Path) -> None:
     """Versions of seic share a store during a deployment."""
     store = seic.FileStore(tmp_path, key="UNENCRYPTED")

@@ -188,6 +188,31 @@ def test_expired_tokens_are_deleted(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 2
 
 
+def test_other_files_in_the_folder_are_kept(tmp_path: Path) -> None:
+    """The folder may be one that an application has for everything."""
+    others = [tmp_path / name for name in ("data.db", ".new-report", "A1" * 32, "a1" * 31)]
+    for other in others:
+        other.write_text("x")
+        os.utime(other, (1, 1))
+    seic.FileStore(tmp_path, key=KEY).save(ENTRY, token())
+
+    assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("number", ["9" * 4300, "1e999", "-1", "true", "NaN", '"1"', "null"])
+def test_a_number_that_is_none_is_replaced(tmp_path: Path, number: str) -> None:
+    """Else each call would fail until the entry ends."""
+    store = seic.FileStore(tmp_path, key=KEY)
+    store.save(ENTRY, token())
+    (path,) = [path for path in tmp_path.iterdir() if path.is_file()]
+    value = path.read_bytes().partition(b"\n")[2]
+    path.write_bytes(f'{{"number": {number}, "saved": {number}, "until": 0}}\n'.encode() + value)
+
+    assert store.claim(ENTRY, 60)
+    store.save(ENTRY, token("b"))
+    assert name(store) == "b"
+
+
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
 server:/export /home nfs4 rw 0 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,37 @@ def test_the_repr_of_a_redis_store_shows_no_password() -> None:
         RedisStore("http://:secret@localhost", key=KEY)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["memory", "file://{folder}/a", "redis://:secret@localhost:1/0"])
+def test_equal_variables_give_equal_stores(tmp_path: Path, place: str) -> None:
+    """So clients of two such configurations may share a token; another key or place does not."""
+    place = place.format(folder=tmp_path.as_posix())
+    one, other = (config(SEIC_STORE=place, SEIC_STORE_KEY=KEY) for _ in range(2))
+
+    assert one.store == other.store
+    assert hash(one.store) == hash(other.store)
+    seic.Client(other, auth=seic.OAuth2Auth(one))
+    if place != "memory":
+        assert one.store != config(SEIC_STORE=place, SEIC_STORE_KEY=f"another {KEY}").store
+        assert one.store != config(SEIC_STORE=f"{place}1", SEIC_STORE_KEY=KEY).store
+
+
+def test_an_invalid_store_keeps_its_secrets() -> None:
+    """Crash reporters record the variables of each frame, and their reprs."""
+    for build in (
+        lambda: RedisStore("redis://:hunter2@localhost", key="hunter2"),
+        lambda: RedisStore("http://:hunter2@localhost", key=KEY),
+        lambda: seic.FileStore("tokens", key="hunter2"),
+    ):
+        with pytest.raises(seic.ConfigurationError) as caught:
+            build()
+        error: BaseException | None = caught.value
+        shown: list[str] = []
+        while error is not None:
+            frames = [
+                frame for frame, _ in traceback.walk_tb(error.__traceback__) if "seic" in frame.f_globals["__name__"]
+            ]
+            shown += [repr(value) for frame in frames for value in frame.f_locals.values()]
+            error = error.__context__
+        assert "hunter2" not in "".join(shown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -20,10 +21,10 @@ import attrs
 
 from seic._errors import ConfigurationError
 from seic._files import read_regular_file, reads_in_place
-from seic._model.secret import Unpicklable
+from seic._model.secret import Unpicklable, strip_frames_on_init
 from seic._model.token import Token, is_number
 from seic._public import publish
-from seic._stores.store_claims import StoreClaims
+from seic._stores.store_claims import StoreClaims, claim_all, newest
 from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher
 from seic._tokens.store import InvalidEntryError
 
@@ -35,6 +36,10 @@ _LOCK = 0.5
 _LOCK_CHECK = 0.005
 _LOCKS = "locks"
 _TEMPORARY = ".new-"
+#: The store's own files: the folder may have others.
+_OWN = re.compile(rf"[0-9a-f]{{64}}|{re.escape(_TEMPORARY)}[0-9a-f]{{16}}")
+#: No number reaches it: microseconds since the epoch do so in the year 2255.
+_MAX_NUMBER = 2**53
 #: The longest that a claim can last, in seconds: one that ends later was made before the clock was set back.
 _LONGEST_CLAIM = 3600.0
 #: The time that an entry without an end, or without a token, is kept, in seconds.
@@ -75,11 +80,13 @@ class _Entry:
             number, saved, until = numbers["number"], numbers["saved"], numbers["until"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise InvalidEntryError("it is not an entry of seic") from None
-        if not (isinstance(number, int) and isinstance(saved, int) and is_number(until)):
+        is_valid = all(isinstance(one, int) and 0 <= one < _MAX_NUMBER for one in (number, saved))
+        if not (is_valid and is_number(until)):
             raise InvalidEntryError("it is not an entry of seic")
         return cls(number=number, saved=saved, until=until, token=token)
 
 
+@strip_frames_on_init
 class FileStore(Unpicklable):
     """Tokens in a folder, encrypted, shared by the processes of one machine; needs the extra `file`.
 
@@ -122,6 +129,15 @@ class FileStore(Unpicklable):
     def __repr__(self) -> str:
         return f"FileStore({str(self._folder)!r}, {'encrypted' if self._cipher.is_encrypted else 'UNENCRYPTED'})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same folder and key, and so the same tokens."""
+        if not isinstance(other, FileStore):
+            return NotImplemented
+        return (self._folder, self._cipher) == (other._folder, other._cipher)
+
+    def __hash__(self) -> int:
+        return hash((self._folder, self._cipher))
+
     def load(self, key: str) -> Token | None:
         """Return the token with this key, or None.
 
@@ -129,10 +145,8 @@ class FileStore(Unpicklable):
             ValueError: The entry cannot be decrypted.
             OSError: It cannot be read.
         """
-        for name in self._cipher.names(key):
-            if token := self._read(name).token:
-                return self._cipher.decrypt(name, token)
-        return None
+        found = [(name, self._read(name).token) for name in self._cipher.names(key)]
+        return newest(self._cipher.decrypt(name, token) for name, token in found if token)
 
     def save(self, key: str, token: Token) -> None:
         """Save the token with this key, unless another process claimed the key later, and saved a newer one.
@@ -140,15 +154,16 @@ class FileStore(Unpicklable):
         Raises:
             OSError: The file could not be written; the old one is unchanged.
         """
-        name, claimed = self._cipher.names(key)[0], self._claims.number(key)
-        self._claims.saving(key)
+        name = self._cipher.names(key)[0]
+        claimed = self._claims.number(name)
+        self._claims.saving(name)
         with self._locked(name):
             entry = self._readable(name)
             number = entry.next_number() if claimed is None else claimed
             if number >= entry.saved:
                 sealed = self._cipher.encrypt(name, token)
                 self._replace(name, attrs.evolve(entry, saved=number, token=sealed), ends_at=_end_of(token))
-        self._claims.saved(key)
+        self._claims.saved(name)
         if time.monotonic() >= self._next_cleanup:
             self._next_cleanup = time.monotonic() + _HOUR
             self._delete_expired()
@@ -167,19 +182,25 @@ class FileStore(Unpicklable):
 
     def claim(self, key: str, seconds: float) -> bool:
         """Claim the refresh of a token for so many seconds; return False if another process has claimed it."""
-        name = self._cipher.names(key)[0]
+        return claim_all(self._cipher.names(key), lambda name: self._claim(name, seconds), self._release)
+
+    def release(self, key: str) -> None:
+        """Release a claim, if it is still the last one."""
+        for name in self._cipher.names(key):
+            self._release(name)
+
+    def _claim(self, name: str, seconds: float) -> bool:
         with self._locked(name):
             entry, now = self._readable(name), time.time()
             if now < entry.until <= now + _LONGEST_CLAIM:
                 return False
             number = entry.next_number()
             self._replace(name, attrs.evolve(entry, number=number, until=now + seconds))
-        self._claims.take(key, number)
+        self._claims.take(name, number)
         return True
 
-    def release(self, key: str) -> None:
-        """Release a claim, if it is still the last one."""
-        number, name = self._claims.release(key), self._cipher.names(key)[0]
+    def _release(self, name: str) -> None:
+        number = self._claims.release(name)
         with self._locked(name):
             entry = self._readable(name)
             if entry.until and entry.number == number:
@@ -269,7 +290,7 @@ class FileStore(Unpicklable):
 
     def _entries(self) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
-            yield from (path for path in self._folder.iterdir() if path.name != _LOCKS)
+            yield from (path for path in self._folder.iterdir() if _OWN.fullmatch(path.name))
 
     def _delete_expired(self) -> None:
         now = time.time()

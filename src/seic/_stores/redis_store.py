@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import os
+import re
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from seic._errors import ConfigurationError
-from seic._model.secret import Unpicklable
+from seic._model.secret import Unpicklable, strip_frames_on_init
 from seic._model.token import Token
-from seic._stores.store_claims import StoreClaims
+from seic._stores.store_claims import StoreClaims, claim_all, newest
 from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher
 from seic._tokens.store import InvalidEntryError
 
@@ -39,18 +43,26 @@ _NEXT = """
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local saved = tonumber(redis.call('HGET', KEYS[1], 'saved') or 0)
+if not (saved and saved >= 0 and saved < 2 ^ 53) then saved = 0 end
 local time = redis.call('TIME')
 local next = math.max(saved + 1, time[1] * 1000000 + time[2])
 """
+# Its value ends with a random text of the call, so that a repetition after a lost reply gets the same claim. A key
+# without an end, or with one that no claim has, was written by something else.
 _CLAIM = (
     _NEXT
     + """
+local left = redis.call('PTTL', KEYS[2])
+local held = redis.call('TYPE', KEYS[2]).ok == 'string' and redis.call('GET', KEYS[2]) or ''
+if left >= 0 and left <= 3600000 and string.match(held, ' (.*)') ~= ARGV[2] then return false end
 local number = string.format('%.0f', next)
-return redis.call('SET', KEYS[2], number, 'NX', 'PX', ARGV[1]) and number
+redis.call('SET', KEYS[2], number .. ' ' .. ARGV[2], 'PX', ARGV[1])
+return number
 """
 )
 _RELEASE = """
-return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])
+local kind = redis.call('TYPE', KEYS[1]).ok
+return kind == 'string' and string.match(redis.call('GET', KEYS[1]), '^%d+') == ARGV[1] and redis.call('DEL', KEYS[1])
 """
 _SAVE = (
     _NEXT
@@ -76,6 +88,7 @@ end
 )
 
 
+@strip_frames_on_init
 class RedisStore(Unpicklable):
     """Tokens in Redis or Valkey, encrypted, shared by any number of processes; needs the extra `redis`.
 
@@ -103,6 +116,10 @@ class RedisStore(Unpicklable):
         self._cipher = TokenCipher(key)
         self._prefix = prefix
         self._claims = StoreClaims()
+        #: The random texts of claims whose replies were lost, by process and entry.
+        self._lost: dict[tuple[int, str], str] = {}
+        # Of the URL a digest: it may have a password.
+        self._place: object = client if url is None else hashlib.sha256(url.encode(errors="surrogatepass")).digest()
         self._redis: Any = _client_of(url) if url is not None else _blocking(client)
         scripts = {"claim": _CLAIM, "release": _RELEASE, "save": _SAVE, "delete": _DELETE}
         self._scripts: dict[str, Any] = {name: self._redis.register_script(text) for name, text in scripts.items()}
@@ -116,6 +133,15 @@ class RedisStore(Unpicklable):
         # Not the URL, nor the client: they show a password.
         return f"RedisStore(prefix={self._prefix!r}, {'encrypted' if self._cipher.is_encrypted else 'UNENCRYPTED'})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same place and key, and so the same tokens."""
+        if not isinstance(other, RedisStore):
+            return NotImplemented
+        return (self._place, self._prefix, self._cipher) == (other._place, other._prefix, other._cipher)
+
+    def __hash__(self) -> int:
+        return hash((self._prefix, self._cipher))
+
     def load(self, key: str) -> Token | None:
         """Return the token with this key, or None.
 
@@ -123,11 +149,8 @@ class RedisStore(Unpicklable):
             ValueError: The entry cannot be decrypted.
             redis.RedisError: Redis failed.
         """
-        for name in self._cipher.names(key):
-            text = self._read(name)
-            if text is not None:
-                return self._cipher.decrypt(name, _decode(text))
-        return None
+        found = [(name, self._read(name)) for name in self._cipher.names(key)]
+        return newest(self._cipher.decrypt(name, _decode(text)) for name, text in found if text is not None)
 
     def save(self, key: str, token: Token) -> None:
         """Save the token with this key, unless another process claimed the key later, and saved a newer one.
@@ -135,12 +158,13 @@ class RedisStore(Unpicklable):
         Raises:
             redis.RedisError: Redis failed.
         """
-        name, number = self._cipher.names(key)[0], self._claims.number(key)
-        self._claims.saving(key)
+        name = self._cipher.names(key)[0]
+        number = self._claims.number(name)
+        self._claims.saving(name)
         text = base64.b64encode(self._cipher.encrypt(name, token)).decode()
         ends_at = time.time() + _YEAR if token.ends_at is None else token.ends_at.timestamp()
         self._run("save", [self._entry(name)], ["" if number is None else number, text, max(1, round(ends_at * 1000))])
-        self._claims.saved(key)
+        self._claims.saved(name)
 
     def delete(self, key: str) -> None:
         """Delete the token with this key; a request for a token that began before cannot restore it."""
@@ -150,25 +174,38 @@ class RedisStore(Unpicklable):
     def forget(self, *, client_id: str) -> None:
         """Delete all tokens of a client id, as after its secret was disclosed; this scans all keys in Redis."""
         for prefix in self._cipher.prefixes(client_id):
-            for found in self._redis.scan_iter(match=f"{self._prefix}:{{{prefix}*", count=1000):
+            for found in self._redis.scan_iter(match=f"{_escape(self._prefix)}:{{{prefix}*", count=1000):
                 name = found.decode() if isinstance(found, bytes) else found
                 if name.endswith("}"):
                     self._run("delete", [name], [_HOUR])
 
     def claim(self, key: str, seconds: float) -> bool:
         """Claim the refresh of a token for so many seconds; return False if another process has claimed it."""
-        entry = self._entry(self._cipher.names(key)[0])
-        number = self._run("claim", [entry, f"{entry}:claim"], [max(1, round(seconds * 1000))])
-        if not number:
-            return False
-        self._claims.take(key, int(number))
-        return True
+        return claim_all(self._cipher.names(key), lambda name: self._claim(name, seconds), self._release)
 
     def release(self, key: str) -> None:
         """Release a claim, if it is still the last one."""
-        number = self._claims.release(key)
+        for name in self._cipher.names(key):
+            self._release(name)
+
+    def _claim(self, name: str, seconds: float) -> bool:
+        entry, process = self._entry(name), (os.getpid(), name)
+        text = self._lost.pop(process, None) or secrets.token_hex(8)
+        try:
+            number = self._run("claim", [entry, f"{entry}:claim"], [max(1, round(seconds * 1000)), text])
+        except BaseException:
+            # Redis may have got it nevertheless; then the next call gets this claim.
+            self._lost[process] = text
+            raise
+        if not number:
+            return False
+        self._claims.take(name, int(number))
+        return True
+
+    def _release(self, name: str) -> None:
+        number = self._claims.release(name)
         if number is not None:
-            self._run("release", [f"{self._entry(self._cipher.names(key)[0])}:claim"], [number])
+            self._run("release", [f"{self._entry(name)}:claim"], [number])
 
     def _read(self, name: str) -> str | bytes | None:
         try:
@@ -222,6 +259,8 @@ def _blocking(client: Any) -> Any:
             field="store",
         )
     settings = {name: value for name, value in pool.connection_kwargs.items() if name not in _ASYNC_ONLY}
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        settings[name] = _TIMEOUT if settings.get(name) is None else settings[name]
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **settings))
 
 
@@ -235,6 +274,11 @@ def _library() -> Any:
     except ModuleNotFoundError:
         raise ImportError('seic.redis needs redis: run pip install "seic[redis]"') from None
     return redis
+
+
+def _escape(prefix: str) -> str:
+    """Return the pattern that matches a prefix itself."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", prefix)
 
 
 def _decode(text: str | bytes) -> bytes:

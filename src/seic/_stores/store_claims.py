@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from seic._model.token import Token
+
 
 class StoreClaims:
-    """The number of each claim of this process.
+    """The number of each claim of this process, by the name of the entry.
 
     Each claim has a greater number than those before it. A token is saved with the number of the claim under which it
     was requested, and a store refuses a save with a smaller number than that of the last one: a process that was
@@ -17,31 +21,52 @@ class StoreClaims:
         self._unsaved: set[str] = set()
         self._released: set[str] = set()
 
-    def take(self, key: str, number: int) -> None:
+    def take(self, name: str, number: int) -> None:
         """Note a claim."""
-        self._unsaved.discard(key)
-        self._released.discard(key)
-        self._numbers[key] = number
+        self._unsaved.discard(name)
+        self._released.discard(name)
+        self._numbers[name] = number
 
-    def number(self, key: str) -> int | None:
+    def number(self, name: str) -> int | None:
         """Return the number of the claim; None if there is none."""
-        return self._numbers.get(key)
+        return self._numbers.get(name)
 
-    def saving(self, key: str) -> None:
+    def saving(self, name: str) -> None:
         """Note that a token is about to be saved; if that fails, it is saved again under the same claim."""
-        if key in self._numbers:
-            self._unsaved.add(key)
+        if name in self._numbers:
+            self._unsaved.add(name)
 
-    def saved(self, key: str) -> None:
+    def saved(self, name: str) -> None:
         """Note that a token was saved, or that a newer one was there."""
-        self._unsaved.discard(key)
-        if key in self._released:
-            self.release(key)
+        self._unsaved.discard(name)
+        if name in self._released:
+            self.release(name)
 
-    def release(self, key: str) -> int | None:
+    def release(self, name: str) -> int | None:
         """Forget a claim, unless its token is yet to be saved; return its number."""
-        if key in self._unsaved:
-            self._released.add(key)
-            return self._numbers.get(key)
-        self._released.discard(key)
-        return self._numbers.pop(key, None)
+        if name in self._unsaved:
+            self._released.add(name)
+            return self._numbers.get(name)
+        self._released.discard(name)
+        return self._numbers.pop(name, None)
+
+
+def claim_all(names: Iterable[str], claim: Callable[[str], bool], release: Callable[[str], None]) -> bool:
+    """Claim an entry under all of its names, or under none.
+
+    While a key is being rotated, it has several, and other processes write it under another one. All claim them in the
+    same order.
+    """
+    claimed: list[str] = []
+    for name in sorted(names):
+        if not claim(name):
+            for one in claimed:
+                release(one)
+            return False
+        claimed.append(name)
+    return True
+
+
+def newest(tokens: Iterable[Token]) -> Token | None:
+    """Return the newest of the tokens under the names of an entry; an older one may have a used refresh token."""
+    return max(tokens, key=lambda token: token.obtained_at, default=None)

@@ -12,6 +12,8 @@ from seic._stores.token_cipher import StoreKey
 from seic._tokens.store import MemoryStore, TokenStore
 
 _MEMORY = "memory"
+#: One for the process: so configurations of the same variables share tokens.
+_in_memory = MemoryStore()
 _REDIS = ("redis", "rediss", "unix")
 _KNOWN = "memory, file:///path, redis://host:6379/0 or rediss://host:6379/0"
 
@@ -27,7 +29,7 @@ def open_store(place: str, key: StoreKey | None) -> TokenStore:
         ConfigurationError: The place is unknown, or the key is missing or invalid, as its `field` tells.
     """
     if place == _MEMORY:
-        return MemoryStore()
+        return _in_memory
     # The value is not quoted: its URL may have a password.
     unknown = ConfigurationError(f"store: unknown value; set {_KNOWN}", field="store")
     try:

@@ -106,6 +106,13 @@ class TokenCipher(Unpicklable):
         keys = len(self._ciphers)
         return f"TokenCipher({f'{keys} keys' if keys else UNENCRYPTED})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same keys in the same order."""
+        return self._naming == other._naming if isinstance(other, TokenCipher) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._naming))
+
     def names(self, store_key: str) -> list[str]:
         """Return the names of an entry: the one to write, then those that it has under older keys."""
         # Without a key, a name would reveal secrets.

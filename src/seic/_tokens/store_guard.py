@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import os
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -30,6 +32,8 @@ _AGAIN_MAX = 30.0
 _SKEW = 60.0
 #: The result of a call that failed.
 _FAILED = object()
+#: The calls under way in threads, of all stores.
+_calls: set[SharedFuture[Any]] = set()
 #: All operations, in place of one that failed.
 _ANY = "any"
 #: The characters that an Authorization header can carry safely.
@@ -184,10 +188,14 @@ class StoreGuard:
         self._reset_after_fork()
         if self._is_paused(operation):
             return _FAILED
+        begun = self._clock.monotonic()
         call = self._begin(operation, call_store, partial(self._failed, operation))
         if call is None:
             return _FAILED
         if await call.wait(PATIENCE):
+            if call.result() is _FAILED and self._clock.monotonic() - begun >= PATIENCE / 2:
+                # Its own time limit was shorter; the next operation would take as long.
+                self._failed(operation, "", pauses=_ANY)
             return call.result()
         self._failed(operation, f"no answer within {PATIENCE:g} s", pauses=_ANY)
         return _FAILED
@@ -210,8 +218,10 @@ class StoreGuard:
             before = self._last
             if before is None or before.done() or now - self._begun <= PATIENCE:
                 self._begun = now
-                self._last = start_thread(self._call, call_store, failed, before)
-                return self._last
+                self._last = call = start_thread(self._call, call_store, failed, before)
+                _calls.add(call)
+                call.add_done_callback(_calls.discard)
+                return call
         failed("it still hangs in an earlier call")
         return None
 
@@ -313,6 +323,15 @@ class StoreGuard:
         # The threads are in the parent, and so is what they have yet to save.
         if self._pid != os.getpid():
             self._reset()
+
+
+@atexit.register
+def _end_calls() -> None:
+    """Wait a moment for what is being saved and released: a program may end without closing its client."""
+    ends = time.monotonic() + PATIENCE
+    for call in tuple(_calls):
+        if call.is_alive():
+            call.wait_sync(max(0.0, ends - time.monotonic()))
 
 
 def _is_sound(stored: object, wall: float) -> bool:

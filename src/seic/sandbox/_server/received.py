@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextvars
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
@@ -16,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from seic.sandbox._peer import Peer
 from seic.sandbox._server.counts import HostName
 
+_LOGGER = logging.getLogger("seic.sandbox")
 RequestKind: TypeAlias = Literal["token", "api", "login", "revocation", "info"]
 #: Requests that are kept, and bytes of each body.
 MAX_REQUESTS = 1000
@@ -159,4 +161,8 @@ class RequestRecorder:
         with self._lock:
             listeners = [*self._listeners]
         for listener in listeners:
-            listener(record)
+            try:
+                listener(record)
+            except Exception as error:  # noqa: BLE001 - a listener never affects the response
+                # Without the message, which could repeat a secret of the request.
+                _LOGGER.error("a listener for received requests failed: %s", type(error).__qualname__)  # noqa: TRY400
