@@ -163,7 +163,7 @@ async def _of_rotation(folder: Path) -> Moves:
     root = pki.authority()
     certificate, key = pki.mint(issuer=root).write(folder)
     rotated = asyncio.Event()
-    threads: list[threading.Thread] = []
+    telling: list[threading.Thread] = []
     loop = asyncio.get_running_loop()
     staged = folder / "staged"
     staged.mkdir()
@@ -171,7 +171,7 @@ async def _of_rotation(folder: Path) -> Moves:
 
     def listen(event: object) -> None:
         if isinstance(event, seic.events.CertificateRotated):
-            threads.append(threading.current_thread())
+            telling.append(threading.current_thread())
             loop.call_soon_threadsafe(rotated.set)
 
     with TlsServer(pki.server(root), trusts=root) as server:
@@ -198,7 +198,7 @@ async def _of_rotation(folder: Path) -> Moves:
                     new.replace(old)
                 await asyncio.wait_for(rotated.wait(), _PATIENCE)
                 # The event was told to this listener, perhaps not yet to those of the library.
-                await asyncio.to_thread(lambda: [one.join() for one in threads])
+                await asyncio.to_thread(telling[0].join)
             counted = counter.counted
             assert (await client.get("/")).status_code == 200
         await auth.aclose()
