@@ -198,7 +198,7 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     (wheel,) = dist.glob("*.whl")
-    integrations = "seic, seic.sandbox, seic.otel, httpx2"
+    integrations = "seic, seic.sandbox, seic.otel, seic.testing, pytest_seic, httpx2"
     for extras, modules in {"": "seic", EVERYTHING.removeprefix("."): integrations}.items():
         folder = session.create_tmp()
         python = Path(folder, f"venv{len(extras)}", "Scripts" if os.name == "nt" else "bin", "python")

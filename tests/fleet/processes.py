@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
-from typing import Self
+from typing import Any, Self
 
 import attrs
 
-from tests.fleet.worker import Task
+from tests.fleet.worker import Task, run
 
 _PATIENCE = 120.0
+# Forked from one process that has imported everything: an import takes longer than most scenarios.
+_KIND = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+_context: Any = multiprocessing.get_context(_KIND)
+_context.set_forkserver_preload(["tests.fleet.scenarios", "tests.fleet.warm"])
 
 
 @attrs.frozen
@@ -43,26 +46,21 @@ class Fleet:
     """Processes that run inside `with`; they start to work together."""
 
     def __init__(self, *tasks: Task) -> None:
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.fleet.worker", json.dumps(attrs.asdict(task))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for task in tasks
-        ]
+        self._processes: dict[int, tuple[Any, Any]] = {}
         self._gone: set[int] = set()
+        for task in tasks:
+            connection, other_end = _context.Pipe()
+            process = _context.Process(target=run, args=(task, other_end), daemon=True)
+            process.start()
+            other_end.close()
+            self._processes[process.pid] = process, connection
 
     def start(self) -> None:
         """Have all work, once all are ready."""
-        for process in self._processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
+        for pid in self._processes:
+            assert self._receive(pid) == "ready"
+        for _, connection in self._processes.values():
+            connection.send("start")
 
     def kill(self, pid: int) -> None:
         """Kill a process; its result is not expected."""
@@ -71,17 +69,16 @@ class Fleet:
 
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process."""
-        (process,) = [process for process in self._processes if process.pid == pid]
-        process.send_signal(number)
+        assert pid in self._processes
+        os.kill(pid, number)
 
     def result(self, *, without: int | None = None) -> Result:
         """Wait for the results; `without` leaves a process out that is frozen."""
         found = []
-        for process in self._processes:
-            if process.pid not in self._gone and process.pid != without:
-                output, _ = process.communicate(timeout=_PATIENCE)
-                found.append(json.loads(output))
-                self._gone.add(process.pid)
+        for pid in self._processes:
+            if pid not in self._gone and pid != without:
+                found.append(self._receive(pid))
+                self._gone.add(pid)
         events: dict[str, int] = {}
         for one in found:
             for name, count in one["events"].items():
@@ -90,11 +87,17 @@ class Fleet:
         took = [seconds for one in found for seconds in one["took"]]
         return Result(failures, took, sum(one["requests"] for one in found), events)
 
+    def _receive(self, pid: int) -> Any:
+        _, connection = self._processes[pid]
+        assert connection.poll(_PATIENCE), "a process did not answer"
+        return connection.recv()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._processes:
+        for process, connection in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            process.communicate()
+            process.join()
+            connection.close()

@@ -139,12 +139,12 @@ def count_commands(provider: FleetProvider, server: RedisServer, *, calls: int) 
 
 
 @contextlib.contextmanager
-def gunicorn(provider: FleetProvider, place: str, *, preload: bool) -> Iterator[str]:
-    """Run gunicorn with 4 uvicorn workers, and yield its URL."""
+def gunicorn(provider: FleetProvider, place: str, *, preload: bool, count: int = 4) -> Iterator[str]:
+    """Run gunicorn with uvicorn workers, and yield its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "gunicorn", "-k", "uvicorn.workers.UvicornWorker", "-w", "4", "-b", address]
+    command = [sys.executable, "-m", "gunicorn", "-k", "uvicorn.workers.UvicornWorker", "-w", str(count), "-b", address]
     command += ["--log-level", "error", *(["--preload"] if preload else []), "tests.fleet.app:app"]
     environ = {**os.environ, "FLEET_URL": provider.url, "FLEET_STORE": place}
     with subprocess.Popen(command, env=environ) as process:
@@ -160,14 +160,15 @@ def call_workers(url: str, count: int) -> set[int]:
     ends = time.monotonic() + _PATIENCE
     workers: set[str] = set()
     statuses: set[int] = set()
-    while len(workers) < count:
-        assert time.monotonic() < ends, "the workers did not answer"
-        try:
-            reply = httpx.get(url, timeout=_PATIENCE, trust_env=False)
-        except httpx.ConnectError:
-            time.sleep(0.05)
-            continue
-        pid, status = reply.text.split()
-        workers.add(pid)
-        statuses.add(int(status))
+    with httpx.Client(timeout=_PATIENCE, trust_env=False) as client:  # the workers close each connection
+        while len(workers) < count:
+            assert time.monotonic() < ends, "the workers did not answer"
+            try:
+                reply = client.get(url)
+            except httpx.ConnectError:
+                time.sleep(0.05)
+                continue
+            pid, status = reply.text.split()
+            workers.add(pid)
+            statuses.add(int(status))
     return statuses

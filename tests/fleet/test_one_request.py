@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests._support.redis_server import RedisServer
 from tests.fleet import scenarios
-from tests.fleet.processes import Fleet
+from tests.fleet.processes import Fleet, Result
 from tests.fleet.provider import FleetProvider
 from tests.fleet.worker import Task, config_of, settings_of, store_of
 
@@ -40,7 +43,7 @@ def test_without_a_store_each_process_makes_a_request(provider: FleetProvider) -
         fleet.start()
         fleet.result()
 
-    assert len(provider.requests) == 3
+    assert len(provider.requests) == 3, provider.requests
 
 
 def test_a_program_that_closes_nothing_shares_its_token(provider: FleetProvider, place: str) -> None:
@@ -54,25 +57,42 @@ def test_a_program_that_closes_nothing_shares_its_token(provider: FleetProvider,
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program, provider.url, place], check=True, timeout=60)
 
-    assert len(provider.requests) == 1
+    assert len(provider.requests) == 1, provider.requests
 
 
-def test_a_killed_process_holds_the_others_up_for_its_claim_at_most(provider: FleetProvider, place: str) -> None:
+@pytest.fixture
+def places(tmp_path: Path, redis_server: RedisServer) -> list[str]:
+    """Return the places of both kinds of stores, for scenarios that mostly wait and so can run at once."""
+    return [str(tmp_path / "tokens"), redis_server.url]
+
+
+def _kill(place: str) -> tuple[int, Result]:
+    with FleetProvider() as provider:
+        return scenarios.kill_holder(provider, place, token_timeout=2.5, count=3)
+
+
+def test_a_killed_process_holds_the_others_up_for_its_claim_at_most(places: list[str]) -> None:
     """They wait until it ends, and then make one request."""
-    requests, result = scenarios.kill_holder(provider, place, token_timeout=1.0, count=3)
+    with ThreadPoolExecutor() as threads:
+        for requests, result in threads.map(_kill, places):
+            assert result.failures == []
+            assert requests == 2
 
-    assert result.failures == []
-    assert requests == 2
+
+def _freeze(place: str) -> tuple[int, Result, Result, str | None]:
+    with FleetProvider() as provider:
+        found = scenarios.freeze_holder(provider, place, token_timeout=2.5, count=3)
+        return *found, stored_token(Task(url=provider.url, store=place))
 
 
-def test_a_frozen_process_overwrites_nothing(provider: FleetProvider, place: str) -> None:
+def test_a_frozen_process_overwrites_nothing(places: list[str]) -> None:
     """Another takes over; the frozen one continues after that, and uses the token of the other."""
-    requests, others, own = scenarios.freeze_holder(provider, place, token_timeout=1.0, count=3)
-
-    assert (others.failures, own.failures) == ([], [])
-    assert len(own.took) == 20
-    assert stored_token(Task(url=provider.url, store=place)) == "a2"
-    assert requests == 2
+    with ThreadPoolExecutor() as threads:
+        for requests, others, own, stored in threads.map(_freeze, places):
+            assert (others.failures, own.failures) == ([], [])
+            assert len(own.took) == 20
+            assert stored == "a2"
+            assert requests == 2
 
 
 def test_no_refresh_token_is_sent_twice(provider: FleetProvider, place: str) -> None:
@@ -85,12 +105,14 @@ def test_no_refresh_token_is_sent_twice(provider: FleetProvider, place: str) -> 
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_the_workers_of_a_server_make_one_request(provider: FleetProvider, place: str, preload: bool) -> None:
-    """After a restart of the server, none."""
-    for requests in (1, 1):
-        with scenarios.gunicorn(provider, place, preload=preload) as url:
-            assert scenarios.call_workers(url, 4) == {200}
-        assert len(provider.requests) == requests
+def test_the_workers_of_a_server_make_one_request(places: list[str], preload: bool) -> None:
+    """After a restart of the server, none; without `--preload`, its workers are processes as those above."""
+    for place in places if preload else places[1:]:
+        with FleetProvider() as provider:
+            for requests in (1, 1):
+                with scenarios.gunicorn(provider, place, preload=preload, count=2) as url:
+                    assert scenarios.call_workers(url, 2) == {200}
+                assert len(provider.requests) == requests, provider.requests
 
 
 def test_refused_credentials_are_sent_once(provider: FleetProvider, place: str) -> None:
@@ -103,7 +125,7 @@ def test_refused_credentials_are_sent_once(provider: FleetProvider, place: str) 
 
         assert len(result.failures) == 12
         assert all("invalid_client" in failure for failure in result.failures)
-        assert len(provider.requests) == requests
+        assert len(provider.requests) == requests, provider.requests
     provider.status = 200
     with Fleet(Task(url=provider.url, store=place, secret="right")) as fleet:
         fleet.start()

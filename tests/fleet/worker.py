@@ -1,14 +1,9 @@
-"""One process of a fleet: `python -m tests.fleet.worker` makes calls as its argument says, and prints what happened.
-
-It prints a line when it is ready, and starts with a line of input.
-"""
+"""One process of a fleet: it makes calls as its task says, and sends the result through a pipe."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 import time
 from typing import Any
 
@@ -104,13 +99,8 @@ async def work(task: Task) -> dict[str, Any]:
     return {"failures": failures, "took": took, "requests": requests, "events": counts}
 
 
-def main() -> None:
-    """Work when told."""
-    task = Task(**json.loads(sys.argv[1]))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(json.dumps(asyncio.run(work(task))), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def run(task: Task, connection: Any) -> None:
+    """Work when told, and send the result."""
+    connection.send("ready")
+    connection.recv()
+    connection.send(asyncio.run(work(task)))

@@ -107,6 +107,51 @@ def test_each_run_has_fresh_fixtures(pytester: pytest.Pytester) -> None:
     assert "TestIt::test_store" in result.stdout.str()
 
 
+def test_each_fault_takes_place(pytester: pytest.Pytester) -> None:
+    """Tests that see connections, token requests and calls of the store break with the fault that changes them."""
+    pytester.makepyfile(
+        """
+        import seic
+
+        ACCOUNTS = "/v1/investments/accounts"
+
+        def test_connections(seic_sandbox):
+            with seic.Client(seic_sandbox.config(certificate=True)) as client:
+                client.token()
+                before = seic_sandbox.counts.connections
+                client.get(ACCOUNTS)
+                client.get(ACCOUNTS)
+            assert seic_sandbox.counts.connections - before <= 1
+
+        def test_token_requests(seic_mock):
+            seic_mock.add_response(times=None)
+            with seic.Client(seic_mock.config()) as client:
+                client.get("/x")
+                client.get("/x")
+            assert seic_mock.token_requests <= 1
+
+        class Store(seic.MemoryStore):
+            blocking = False
+            saved = False
+
+            def save(self, key, token):
+                self.saved = True
+
+        def test_store(seic_mock):
+            store = Store()
+            with seic.Client(seic_mock.config(store=store)) as client:
+                client.token()
+            assert store.saved or seic_mock.token_requests != 1
+        """
+    )
+    _, result = run(pytester)
+
+    result.assert_outcomes(passed=3)
+    assert "certificate renewed" in broken(result, "test_connections")
+    assert "clock ahead by an hour" in broken(result, "test_token_requests")
+    assert "store down" in broken(result, "test_store")
+
+
 def test_results_of_several_processes(pytester: pytest.Pytester) -> None:
     """Workers of pytest-xdist share the tests."""
     text = """

@@ -92,6 +92,16 @@ async def test_the_clock_ends_tokens(seic_mock: MockProvider, seic_clock: MockCl
     assert len(fetched) == 2
 
 
+async def test_the_api_rejects_an_expired_token(seic_mock: MockProvider, seic_clock: MockClocks) -> None:
+    """Also one that a client still sends."""
+    seic_mock.add_response(times=None)
+    async with seic.AsyncClient(seic_mock.config()) as client:
+        headers = {"Authorization": f"Bearer {(await client.token()).access_token}"}
+        assert (await client.get("/x", headers=headers, auth=None)).status_code == 200
+        seic_clock.advance(3600)
+        assert (await client.get("/x", headers=headers, auth=None)).status_code == 401
+
+
 def test_a_client_that_is_older_than_the_clock() -> None:
     """Its functions are the same, and return the time of the test."""
     from seic.testing._patches import system_clock
