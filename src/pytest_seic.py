@@ -126,5 +126,8 @@ def seic_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
     name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.json"
     recording = Recording(path, is_recording=bool(request.config.getoption("--seic-record")))
+    failed = request.session.testsfailed
     with recording.running():
         yield recording
+        if request.session.testsfailed > failed:
+            recording.discard()

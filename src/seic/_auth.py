@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import httpx
 
 from seic._auth_flow import AuthFlow
-from seic._concurrency import run_in_thread
+from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._config import Config, network_of, refresh_policy_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._event_types import CertificateRotated, Event
@@ -19,6 +23,7 @@ from seic._listeners import Listener, Listeners
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
+from seic._model.token_parameters import TokenParameters
 from seic._model.token_source import TokenSource
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
@@ -26,6 +31,12 @@ from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.refresh_policy import CachedToken
 from seic._transport import identity_of, require_config
+
+if TYPE_CHECKING:
+    from seic._tokens.source import CachingTokenSource
+
+#: The most tokens of single requests that are kept, by scope, audience and resource; those used last.
+_MAX_TOKENS = 64
 
 
 class OAuth2Auth(AuthFlow):
@@ -55,16 +66,30 @@ class OAuth2Auth(AuthFlow):
         on_event: Listener | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        require_config(config)
+        self._connect(config, Listeners(on_event), transport, clock)
+
+    @classmethod
+    def _of_parameters(
+        cls, config: Config, listeners: Listeners, transport: AnyTransport | None, clock: Clock
+    ) -> OAuth2Auth:
+        """Return the auth of requests with a token of their own."""
+        self = OAuth2Auth.__new__(OAuth2Auth)
+        self._connect(config, listeners, transport, clock)
+        return self
+
+    def _connect(self, config: Config, listeners: Listeners, transport: AnyTransport | None, clock: Clock) -> None:
         # Here, since a program that only imports the class needs none of it.
         from seic._network.transport_factory import TransportFactory
         from seic._tokens.endpoint import TokenEndpoint
         from seic._tokens.single_use import shared_memory
         from seic._tokens.source import CachingTokenSource
 
-        require_config(config)
+        self._listeners, self._transport, self._clock = listeners, transport, clock
+        self._lock = ForkSafeLock()
+        self._others: OrderedDict[TokenParameters, OAuth2Auth] = OrderedDict()
         provider = config.provider
         identity = identity_of(config)
-        self._listeners = Listeners(on_event)
         transports = TransportFactory(
             config.token_url, identity=identity, network=network_of(config), transport=transport
         )
@@ -95,7 +120,7 @@ class OAuth2Auth(AuthFlow):
         if transport is None:
             identity.prepare()
         identity.add_listener(self._listeners)
-        self._listeners.add(self._follow_rotation, kind=CertificateRotated)
+        self._unfollow = self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(
             endpoint,
             policy=refresh_policy_of(config),
@@ -240,18 +265,20 @@ class OAuth2Auth(AuthFlow):
         return self._source.token_info_sync()
 
     async def revoke(self) -> None:
-        """Revoke the token at the provider; the next request obtains a new one.
+        """Revoke the token at the provider, and those of requests with their own; the next request obtains a new one.
 
         Raises:
             TokenError: The provider did not revoke it; the token is dropped here nevertheless.
             ConfigurationError: The provider has no revocation endpoint.
         """
         await self._identity.ready()
-        await self._source.revoke()
+        for source in self._sources():
+            await source.revoke()
 
     def revoke_sync(self) -> None:
         """Revoke the token at the provider; the blocking twin of `revoke`."""
-        self._source.revoke_sync()
+        for source in self._sources():
+            source.revoke_sync()
 
     async def reload_certificate(self) -> bool:
         """Read the certificate's files again now, without waiting for the next check.
@@ -271,8 +298,11 @@ class OAuth2Auth(AuthFlow):
 
     @property
     def stats(self) -> Stats:
-        """A snapshot of the counters."""
-        return self._cache.stats
+        """A snapshot of the counters; tokens of single requests count too, while they are kept."""
+        if not self._others:
+            return self._cache.stats
+        kept = [dataclasses.asdict(source.cache.stats) for source in self._sources()]
+        return Stats(**{name: sum(one[name] for one in kept) for name in kept[0]})
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call a listener for each event; `seic.events` has their classes.
@@ -291,13 +321,35 @@ class OAuth2Auth(AuthFlow):
 
     async def aclose(self) -> None:
         """Stop background work, and wait for running listeners; later requests start it again."""
-        await self._source.aclose()
+        for source in self._sources():
+            await source.aclose()
         await self._listeners.drain()
 
     def close(self) -> None:
         """Stop background work; the blocking twin of `aclose`."""
-        self._source.close()
+        for source in self._sources():
+            source.close()
         self._listeners.drain_sync()
+
+    def _auth_for(self, request: Any) -> OAuth2Auth:
+        parameters = TokenParameters.of(request.extensions)
+        with self._lock:
+            if (found := self._others.get(parameters)) is not None:
+                self._others.move_to_end(parameters)
+                return found
+        config = attrs.evolve(self.config, grant=parameters.apply(self.config.grant))
+        other = self._of_parameters(config, self._listeners, self._transport, self._clock)
+        with self._lock:
+            found = self._others.setdefault(parameters, other)
+            dropped = [other] if found is not other else []
+            while len(self._others) > _MAX_TOKENS:
+                dropped.append(self._others.popitem(last=False)[1])
+        for each in dropped:
+            each._unfollow()  # noqa: SLF001 - of this class
+        return found
+
+    def _sources(self) -> list[CachingTokenSource]:
+        return [each._source for each in (*self._others.values(), self)]  # noqa: SLF001 - of this class
 
     def _follow_rotation(self, _event: Event) -> None:
         # The token was bound to the old certificate (RFC 8705 §3).

@@ -20,6 +20,7 @@ from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._httpx import REATTACH, REATTACHED, Auth, either
 from seic._identity import Identity
+from seic._model.token_parameters import EXTENSIONS
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
@@ -76,6 +77,8 @@ class AuthFlow(Auth):
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send one request of an async client; httpx calls this."""
         self._guard.check(request.url)
+        # All below is that of another auth, for a request with a token of its own.
+        self = self if EXTENSIONS.isdisjoint(request.extensions) else self._auth_for(request)  # noqa: PLW0642
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
@@ -120,6 +123,10 @@ class AuthFlow(Auth):
         self._check_hops(replay, response)
         self._after_replay(response, cached, now, wall)
 
+    def _auth_for(self, request: Any) -> AuthFlow:
+        """Return the auth of a request with a token of its own."""
+        raise NotImplementedError
+
     async def _get(self, headers: Mapping[str, str]) -> CachedToken:
         self._name_sender(headers)
         # The store key of the token includes the certificate.
@@ -129,6 +136,7 @@ class AuthFlow(Auth):
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send one request of a blocking client; httpx calls this."""
         self._guard.check(request.url)
+        self = self if EXTENSIONS.isdisjoint(request.extensions) else self._auth_for(request)  # noqa: PLW0642
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:

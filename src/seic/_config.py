@@ -23,6 +23,7 @@ from seic._model.secret import Secret, Unpicklable, hide, strip_frames, strip_fr
 from seic._network.proxies import Network, ProxyLike, show_proxy
 from seic._oauth.client_auth import TlsClientAuth
 from seic._oauth.dpop import DPoP
+from seic._oauth.form_request import parse_url
 from seic._options import ConfigOptions
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
@@ -281,7 +282,7 @@ class Config(Unpicklable):
         origin = hosts.choose(certificate=with_certificate, environment=environment)
         try:
             # httpx decodes an internationalised name on access, which can fail.
-            httpx.URL(str(origin)).host  # noqa: B018
+            parse_url(str(origin)).host  # noqa: B018
         except (httpx.InvalidURL, UnicodeError):
             field = "hosts.mtls" if with_certificate else "hosts.api"
             raise ConfigurationError(f"{field}: {origin.host!r} is not a host name or address", field=field) from None
@@ -310,7 +311,7 @@ class Config(Unpicklable):
         text = f"{self.origin}{path_or_url}" if path_or_url.startswith("/") else path_or_url
         try:
             # The client that sends the request parses the URL with the same rules, so no difference can be exploited.
-            url = httpx.URL(text)
+            url = parse_url(text)
             url.host  # noqa: B018  # as above
         except (httpx.InvalidURL, UnicodeError):
             raise ConfigurationError(f"{field}: must be a path or a valid URL", field=field) from None

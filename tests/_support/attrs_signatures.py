@@ -39,6 +39,8 @@ def _init(kind: griffe.Class) -> griffe.Function:
     running = getattr(importlib.import_module(kind.module.path), kind.name)
     parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]
     for name, one in inspect.signature(running).parameters.items():
+        if name.startswith("_"):
+            continue  # for the package itself
         field = _field(kind, name)
         default = None if one.default is one.empty else _default(field, one.default)
         parameters.append(

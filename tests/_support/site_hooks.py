@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+
+# mkdocs loads this file by its path.
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+from tests._support.llms_page import llms_text
 
 _ROOT = Path(__file__).parent.parent.parent
 #: Files of the repository, and their pages.
@@ -50,3 +57,23 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> st
 
     parts = _FENCE.split(markdown)
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
+
+
+def on_env(env: Any, config: MkDocsConfig, **_: object) -> Any:
+    """Write llms.txt, when all pages have been read."""
+    sections: dict[str, list[tuple[str, str, str]]] = {}
+    for page in _nav[0].pages:
+        section = str([*page.ancestors][-1].title) if page.ancestors else "Overview"
+        sections.setdefault(section, []).append((str(page.title), page.url, page.markdown or ""))
+    text = llms_text(config.site_name, config.site_description or "", sections.items())
+    Path(config.site_dir, "llms.txt").write_text(text, encoding="utf-8")
+    return env
+
+
+_nav: list[Navigation] = []
+
+
+def on_nav(nav: Navigation, **_: object) -> Navigation:
+    """Keep the navigation, for llms.txt."""
+    _nav[:] = [nav]
+    return nav

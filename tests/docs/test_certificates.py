@@ -1,4 +1,4 @@
-"""docs/certificates.md: its examples, its table of reasons, its figures."""
+"""docs/certificates.md: its examples and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from seic import Reason
 from seic._pool import DRAIN_LIMIT
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
@@ -60,13 +59,6 @@ def test_the_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) 
         assert said in printed
     assert "passphrase\n" not in printed
     assert "proxy-password" not in printed
-
-
-def test_every_reason_is_in_the_table() -> None:
-    """Each reason is there once, and no other."""
-    rows = re.findall(r"^\| `([a-z-]+)` \|", _TEXT, re.MULTILINE)
-
-    assert sorted(rows) == sorted(reason.value for reason in Reason)
 
 
 def test_the_figures_are_those_of_the_code() -> None:

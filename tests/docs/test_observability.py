@@ -1,9 +1,8 @@
-"""docs/observability.md: its examples, metrics and events."""
+"""docs/observability.md: its examples and metrics."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import re
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from opentelemetry import metrics
 from opentelemetry.metrics import _internal
 from opentelemetry.util._once import Once
 
-from seic import events
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 from tests._support.uvicorn_app import Served, free_port
@@ -68,16 +66,3 @@ def test_the_metrics_of_several_workers_are_told_apart(
     assert len({instance for found in instances for instance in found}) == 2
     for exposition in expositions:
         assert re.search(r'^seic_ready\{.*seic_client_name="default".*\} 1\.0$', exposition, re.MULTILINE)
-
-
-def test_every_event_is_in_the_table_with_its_level() -> None:
-    """No event is missing or unknown."""
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([A-Z]+) \|", _TEXT, re.MULTILINE))
-    kinds = [getattr(events, name) for name in events.__all__]
-    told = {
-        kind.__name__: logging.getLevelName(kind.level)
-        for kind in kinds
-        if inspect.isclass(kind) and issubclass(kind, events.Event) and kind is not events.Event
-    }
-
-    assert rows == told

@@ -23,6 +23,7 @@ _TESTS = {
         "tokens/test_cancelled_callers",
         "tokens/test_interrupts",
     ],
+    "Scope, audience and resource of a request": ["auth/test_tokens_of_requests"],
     "When a token is renewed": [
         "tokens/test_refresh_policy",
         "tokens/test_lifetimes",

@@ -62,6 +62,14 @@ def test_a_test_is_recorded_and_replayed(pytester: pytest.Pytester) -> None:
     ]
 
 
+def test_a_test_that_fails_records_nothing(pytester: pytest.Pytester) -> None:
+    """A part of its requests would be replayed as the whole."""
+    pytester.makepyfile(_TEST.replace("== 404", "== 500"))
+    pytester.runpytest_subprocess(*_OPTIONS, "--seic-record").assert_outcomes(failed=1)
+
+    assert not (pytester.path / "recordings").exists()
+
+
 def _record(path: Path, sandbox: Sandbox, *, body: object) -> None:
     recording = Recording(path, is_recording=True)
     with recording.running(), seic.Client(sandbox.config()) as client:

@@ -24,6 +24,16 @@ def is_header_safe(text: str) -> bool:
 
 
 @functools.lru_cache(64)
+def parse_url(text: str) -> httpx.URL:
+    """Parse a URL; it cannot be changed, so requests and configurations share it.
+
+    Raises:
+        httpx.InvalidURL: It is not a URL.
+    """
+    return httpx.URL(text)
+
+
+@functools.lru_cache(64)
 def origin_of(field: str, url: str, *, allow_http: bool) -> Origin:
     """Return the origin of an absolute URL of a provider.
 
@@ -102,7 +112,7 @@ def build_form_request(context: RequestContext, url: str, form: Fields) -> httpx
                 f"the form's field {name!r} has a character that UTF-8 cannot encode",
                 field=name if name in ("client_id", "client_secret") else "grant",
             )
-    return httpx.Request("POST", url, headers=headers, data=dict(form))
+    return httpx.Request("POST", parse_url(url), headers=headers, data=dict(form))
 
 
 def dialect_headers(context: RequestContext) -> dict[str, str]:

@@ -28,6 +28,8 @@ _PAUSE_FIRST, _PAUSE_MAX = 1.0, 30.0
 _AGAIN_FIRST = 1.0
 #: The longest such pause: a process that ends without warning loses no more than this after the store is back.
 _AGAIN_MAX = 30.0
+#: The share of the patience from which on a failure counts as slow; a wait for the lock of a file is shorter.
+_SLOW = 0.75
 #: By how much a stored token may come from the future, in seconds: the clocks of two machines differ a little.
 _SKEW = 60.0
 #: The result of a call that failed.
@@ -193,7 +195,7 @@ class StoreGuard:
         if call is None:
             return _FAILED
         if await call.wait(PATIENCE):
-            if call.result() is _FAILED and self._clock.monotonic() - begun >= PATIENCE / 2:
+            if call.result() is _FAILED and self._clock.monotonic() - begun >= _SLOW * PATIENCE:
                 # Its own time limit was shorter; the next operation would take as long.
                 self._failed(operation, "", pauses=_ANY)
             return call.result()

@@ -42,6 +42,7 @@ class Recording:
     _entries: list[dict[str, Any]] = attrs.field(factory=list, init=False)
     _secrets: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
     _mock: MockProvider = attrs.field(factory=MockProvider, init=False, repr=False)
+    _is_discarded: bool = attrs.field(default=False, init=False, repr=False)
 
     def config(self, **changes: Any) -> Config:
         """Return the configuration of the variables `SEIC_*` while recording, and one for the mock on replay.
@@ -50,6 +51,10 @@ class Recording:
             changes: Arguments of `Config`.
         """
         return Config.from_env(**changes) if self.is_recording else self._mock.config(**changes)
+
+    def discard(self) -> None:
+        """Write and check nothing at the end; for a test that failed."""
+        self._is_discarded = True
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -63,7 +68,8 @@ class Recording:
         if self.is_recording:
             with self._recorded():
                 yield
-            self._write()
+            if not self._is_discarded:
+                self._write()
             return
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: nothing is recorded; run pytest --seic-record with this test once")
@@ -71,7 +77,8 @@ class Recording:
             self._mock._expect(_expected(entry))  # noqa: SLF001 - of this package
         with without_network(self._mock):
             yield
-        self._mock.check()
+        if not self._is_discarded:
+            self._mock.check()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
