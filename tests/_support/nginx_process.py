@@ -24,7 +24,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 # Debian installs servers in a folder that is on root's PATH only.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _PATIENCE = 10.0
-# Seconds after each signal to stop. Each one starts the timer again by which nginx kills a worker that missed the first.
+# Seconds after each signal to stop. Each one restarts the timer by which nginx kills a worker that missed the first.
 _PAUSES = (0.5, 4.5, 5.0)
 
 
