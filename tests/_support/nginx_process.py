@@ -91,9 +91,13 @@ class NginxProcess:
         """Have it read its files again; connections from now on are made with their present content."""
         assert self._process is not None
         before = _workers(self._process.pid)
-        self._process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + _PATIENCE
+        again = 0.0
         while not _workers(self._process.pid) - before or any(map(_accepts, before)):
+            if time.monotonic() >= again:
+                # A signal may have no effect until the next one, as in `_end`.
+                self._process.send_signal(signal.SIGHUP)
+                again = time.monotonic() + _PATIENCE / 4
             assert time.monotonic() < deadline, self.error_log
             time.sleep(0.01)
 
