@@ -135,9 +135,14 @@ def _attributes(kind: type) -> str:
     return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
 
 
+def _kind_of(kind: type) -> str:
+    parent = kind.__bases__[0]
+    return f", a `{parent.__name__}`" if parent not in {seic.SeicError, Exception} else ""
+
+
 def _errors_page() -> str:
     rows = [
-        f"| [`{kind.__name__}`](seic.md#errors) | `{kind.__bases__[0].__name__}` | {_first_sentence(kind)} |"
+        f"| [`{kind.__name__}`](seic.md#errors){_kind_of(kind)} | {_first_sentence(kind)} |"
         f" {_attributes(kind)} | {_REMEDIES[kind.__name__]} |"
         for kind in _errors()
     ]
@@ -150,8 +155,8 @@ def _errors_page() -> str:
             f"# Errors\n\n{_NOTE}\n",
             "Every error of seic is a `seic.SeicError`. Its message says what is wrong, where, and what to do. Search",
             "[troubleshooting](../troubleshooting.md) for the text of an error.\n",
-            "| error | is a | meaning | attributes | remedy |",
-            "|---|---|---|---|---|",
+            "| error | meaning | attributes | remedy |",
+            "|---|---|---|---|",
             *rows,
             "\nAn API call that fails on its way raises an error of httpx (`httpx.ConnectError`, `httpx.ReadTimeout`),",
             "with an explanation. If the client certificate is the cause, it is a `CertificateError` as well.\n",

@@ -42,8 +42,8 @@ def _blocks() -> Iterator[tuple[str, str]]:
             yield f"{page.relative_to(ROOT)}:{example.line}", str(example.parsed)
 
 
-#: Pages of files: test_how_to.py follows two, and test_testing.py runs the tests of the third.
-_FOLLOWED = ("docs/how-to/mcp.md", "docs/how-to/openapi.md", "docs/testing.md")
+#: Pages whose blocks are files or need servers: tests of their own run them.
+_FOLLOWED = ("docs/how-to/mcp.md", "docs/how-to/openapi.md", "docs/other-protocols.md", "docs/testing.md")
 _BLOCKS = {place: text for place, text in _blocks() if not place.startswith(_FOLLOWED)}
 #: A process has one provider of metrics, so that the other tests of this page must not see that of its examples.
 _PROCESS_WIDE = "set_meter_provider"

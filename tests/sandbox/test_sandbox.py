@@ -18,13 +18,14 @@ from tests._support.sandbox_client import api_client, ask_token, call, client_co
 
 async def test_sandbox_is_an_async_context_manager() -> None:
     """Its thread ends with the block."""
+    before = set(threading.enumerate())
     async with (
         Sandbox() as sandbox,
         httpx.AsyncClient(base_url=sandbox.api_url, verify=client_context(sandbox.ca_pem)) as client,
     ):
         reply = await client.get("/")
     assert reply.status_code == 401
-    assert "seic-sandbox" not in {thread.name for thread in threading.enumerate()}
+    assert "seic-sandbox" not in {thread.name for thread in threading.enumerate() if thread not in before}
 
 
 async def test_error_in_an_async_block_stops_the_sandbox() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import seic
 from seic._stores.file_store import network_file_system
+from tests._support.forking import forks, in_child
 
 KEY = "k" * 32
 ENTRY = "a1" * 32
@@ -253,6 +254,18 @@ def test_the_lock_of_a_frozen_process_is_not_waited_for(tmp_path: Path, monkeypa
             store.save(ENTRY, token("b"))
 
         assert name(store) == "a"
+
+
+@forks
+def test_a_forked_process_does_not_release_the_claim_of_its_parent(tmp_path: Path) -> None:
+    """It copied the claim with the memory of its parent."""
+    store = seic.FileStore(tmp_path, key=KEY)
+    assert store.claim(ENTRY, 60)
+
+    assert in_child(lambda: store.release(ENTRY)) == "None"
+    assert not seic.FileStore(tmp_path, key=KEY).claim(ENTRY, 60)
+    store.release(ENTRY)
+    assert seic.FileStore(tmp_path, key=KEY).claim(ENTRY, 60)
 
 
 def test_a_claim_of_a_clock_that_was_set_back_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

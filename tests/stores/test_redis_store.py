@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 import seic
@@ -166,7 +167,7 @@ def test_a_user_needs_a_few_commands(redis_server: RedisServer, client: redis.Re
     untyped.execute_command("ACL", "SETUSER", "seic", "reset", "on", ">secret", "~seic:*", *allowed)
 
     check(RedisStore(f"redis://seic:secret@127.0.0.1:{redis_server.port}", key=KEY))
-    with pytest.raises(redis.exceptions.NoPermissionError):
+    with pytest.raises(NoPermissionError):
         RedisStore(f"redis://seic:secret@127.0.0.1:{redis_server.port}", key=KEY, prefix="app").save(ENTRY, token())
 
 

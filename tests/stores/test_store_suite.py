@@ -15,12 +15,13 @@ from seic.testing import TokenStoreTests
 from tests._support.redis_server import RedisServer
 
 KEY = "k" * 32
+ROTATING = ["n" * 32, KEY]
 
 
 class TestFileStore(TokenStoreTests):
     """Processes of one machine."""
 
-    @pytest.fixture(autouse=True, params=[KEY, "UNENCRYPTED"])
+    @pytest.fixture(autouse=True, params=[KEY, "UNENCRYPTED", ROTATING], ids=["key", "UNENCRYPTED", "keys"])
     def _set_up(self, tmp_path: Path, request: pytest.FixtureRequest) -> None:
         self._path, self._key = tmp_path / "tokens", request.param
 
@@ -32,7 +33,7 @@ class TestFileStore(TokenStoreTests):
 class TestRedisStore(TokenStoreTests):
     """Processes of several machines."""
 
-    @pytest.fixture(autouse=True, params=["url", "client", "decoding client", "async client"])
+    @pytest.fixture(autouse=True, params=["url", "keys", "client", "decoding client", "async client"])
     def _set_up(self, redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[None]:
         self._url, self._kind, self._made = redis_server.url, request.param, []  # type: ignore[var-annotated]
         yield
@@ -41,8 +42,8 @@ class TestRedisStore(TokenStoreTests):
 
     def store(self) -> RedisStore:
         """Return a store with a client of its own."""
-        if self._kind == "url":
-            store = RedisStore(self._url, key=KEY)
+        if self._kind in {"url", "keys"}:
+            store = RedisStore(self._url, key=KEY if self._kind == "url" else ROTATING)
         elif self._kind == "async client":
             store = RedisStore(client=redis.asyncio.Redis.from_url(self._url, socket_timeout=2), key=KEY)
         else:

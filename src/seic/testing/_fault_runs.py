@@ -38,8 +38,9 @@ class FaultRuns:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Restore them; a worker of pytest-xdist returns its results."""
         self._stack.close()
-        if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput[_OUTPUT] = [self._counts, self._broken]
+        output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[_OUTPUT] = [self._counts, self._broken]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
