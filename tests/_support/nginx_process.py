@@ -24,7 +24,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 # Debian installs servers in a folder that is on root's PATH only.
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 _PATIENCE = 10.0
-_AGAIN = 0.5
+# Seconds after each signal to stop. Each one restarts the timer by which nginx kills a worker that missed the first.
+_PAUSES = (0.5, 4.5, 5.0)
 
 
 class NginxProcess:
@@ -90,9 +91,13 @@ class NginxProcess:
         """Have it read its files again; connections from now on are made with their present content."""
         assert self._process is not None
         before = _workers(self._process.pid)
-        self._process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + _PATIENCE
+        again = 0.0
         while not _workers(self._process.pid) - before or any(map(_accepts, before)):
+            if time.monotonic() >= again:
+                # A signal may have no effect until the next one, as in `_end`.
+                self._process.send_signal(signal.SIGHUP)
+                again = time.monotonic() + _PATIENCE / 4
             assert time.monotonic() < deadline, self.error_log
             time.sleep(0.01)
 
@@ -165,11 +170,9 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     Raises:
         subprocess.TimeoutExpired: It does not end.
     """
-    for left in reversed(range(int(_PATIENCE / _AGAIN))):
+    for pause in _PAUSES[:-1]:
         process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(_AGAIN)
-        except subprocess.TimeoutExpired:
-            if not left:
-                raise
-    raise AssertionError(_PATIENCE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(pause)
+    process.send_signal(signal.SIGTERM)
+    return process.wait(_PAUSES[-1])

@@ -69,5 +69,5 @@ def test_a_call_passes_through_few_files(call: str, most: int) -> None:
 
 
 def test_a_rotation_passes_through_few_files() -> None:
-    """The same of a rotation of two files, from the swap on disk to the event."""
+    """The same of a rotation of two files, from the swap on disk to the last listener."""
     assert moves.of_rotation().moves <= 60

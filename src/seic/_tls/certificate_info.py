@@ -60,9 +60,9 @@ class CertificateInfo:
     @property
     def pem(self) -> str:
         """The certificate as PEM."""
-        from seic._tls.encoding import encode_pem
+        import ssl
 
-        return encode_pem("CERTIFICATE", self.der).decode()
+        return ssl.DER_cert_to_PEM_cert(self.der)
 
     @property
     def name(self) -> str:

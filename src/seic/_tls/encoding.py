@@ -50,13 +50,6 @@ class PemBlock:
     encryption: tuple[str, bytes] | None = None
 
 
-def encode_pem(label: str, der: bytes) -> bytes:
-    """Return a PEM block with lines of 64 letters (RFC 7468 §2); some OpenSSL versions refuse longer ones."""
-    text = base64.b64encode(der)
-    lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
-    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), lines, label.encode())
-
-
 def unwrap(data: bytes) -> bytes:
     """Decode PEM saved as UTF-16, and PEM or DER in Base64; return anything else unchanged."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

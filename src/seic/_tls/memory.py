@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-from seic._tls.encoding import encode_pem
 
 
 def load_cert_chain_from_memory(context: ssl.SSLContext, certificates: str, key: bytes) -> None:
@@ -52,10 +51,17 @@ def _in_memory(certificates: str, key: bytes) -> Iterator[str | None]:
             return
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(certificates.encode())
-            file.write(encode_pem("PRIVATE KEY", key))
+            file.write(_encode_pem(key))
         yield path
     finally:
         os.close(descriptor)
+
+
+def _encode_pem(key: bytes) -> bytes:
+    # Lines of 64 letters (RFC 7468 §2): some OpenSSL versions refuse longer ones.
+    text = base64.b64encode(key)
+    lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
+    return b"-----BEGIN PRIVATE KEY-----\n%b-----END PRIVATE KEY-----\n" % lines
 
 
 @contextlib.contextmanager
