@@ -345,7 +345,7 @@ SETTINGS = (
         default="false",
     ),
     Setting(
-        "ca", _IDENTITY, "ca", "The trusted authorities.", "corporate.pem", Kind.PATH_OR_PEM, default="the system's"
+        "ca", _IDENTITY, "ca", "The trusted authorities.", "system,my-ca.pem", Kind.PATH_OR_PEM, default="the system's"
     ),
     Setting(
         "store", _CONNECTION, "store", "`memory`, `file:///path` or `redis://host`.", "redis://redis.example:6379/0"

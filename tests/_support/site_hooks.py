@@ -9,7 +9,6 @@ import posixpath
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -59,15 +58,14 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> st
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
 
 
-def on_env(env: Any, config: MkDocsConfig, **_: object) -> Any:
-    """Write llms.txt, when all pages have been read."""
+def on_post_build(config: MkDocsConfig, **_: object) -> None:
+    """Write llms.txt, next to the pages."""
     sections: dict[str, list[tuple[str, str, str]]] = {}
     for page in _nav[0].pages:
         section = str([*page.ancestors][-1].title) if page.ancestors else "Overview"
         sections.setdefault(section, []).append((str(page.title), page.url, page.markdown or ""))
     text = llms_text(config.site_name, config.site_description or "", sections.items())
     Path(config.site_dir, "llms.txt").write_text(text, encoding="utf-8")
-    return env
 
 
 _nav: list[Navigation] = []

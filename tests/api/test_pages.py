@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import seic
+import seic.httpx2
 
 _TOTAL = 5
 _ORIGIN = "https://api.example"
@@ -39,6 +40,14 @@ class _Api(httpx.MockTransport):
         self.asked.append(str(request.url).removeprefix(_ORIGIN))
         number = int(request.url.params.get(self.parameter, "1"))
         return self.page(number, number + 1 if number < _TOTAL else None)
+
+
+@pytest.fixture(autouse=True, params=["httpx", "httpx2"])
+def _clients(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with the clients of both libraries."""
+    if request.param == "httpx2":
+        monkeypatch.setattr(seic, "AsyncClient", seic.httpx2.AsyncClient)
+        monkeypatch.setattr(seic, "Client", seic.httpx2.Client)
 
 
 async def _numbers(api: _Api, blocking: bool, url: str = "/items", *, config: seic.Config, **options: Any) -> list[int]:

@@ -80,6 +80,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "encrypted.key": pair.encode_key(b"passphrase"),
         "rsa.key": (ROOT / "certs-sample" / "client-rsa.key").read_bytes(),
         "corporate.pem": (ROOT / "certs-sample" / "ca.pem").read_bytes(),
+        "my-ca.pem": (ROOT / "certs-sample" / "ca.pem").read_bytes(),
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)

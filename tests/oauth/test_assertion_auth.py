@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+from joserfc import jwt
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import ECKey
 
 import seic
 from seic import ClientSecretJwt, PrivateKeyJwt, SelfSignedTlsClientAuth, TlsClientAuth
@@ -282,3 +286,27 @@ def test_methods_keep_their_keys() -> None:
     method = PrivateKeyJwt(key=pem(EC_KEY, "pass-phrase"), password="pass-phrase")
     assert "BEGIN" not in repr(method)
     assert "pass-phrase" not in repr(method)
+
+
+def test_a_key_in_a_file_is_followed(tmp_path: Path) -> None:
+    """A new key signs the next request; one that is half written leaves the last one in use."""
+    file = tmp_path / "key.pem"
+    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    file.write_bytes(pem(first))
+    method = PrivateKeyJwt(key=file)
+
+    def is_signed_by(key: ec.EllipticCurvePrivateKey) -> bool:
+        try:
+            jwt.decode(form_of(method)["client_assertion"], ECKey.import_key(pem(key)))
+        except BadSignatureError:
+            return False
+        return True
+
+    assert is_signed_by(first)
+    file.write_bytes(pem(second)[:40])
+    assert is_signed_by(first)
+    file.write_bytes(pem(second))
+    assert is_signed_by(second)
+    assert not is_signed_by(first)
+    file.unlink()
+    assert is_signed_by(second)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 from typing import Any
 
 import attrs
@@ -11,6 +14,7 @@ from seic._model.provider import RequestContext
 from seic._model.secret import Secret, Unpicklable, hide, reveal
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 from seic._public import publish
+from seic._tls.credential_files import is_material
 from seic._values import frozen
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
@@ -20,6 +24,8 @@ JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFETIME = 60
 _PASSWORD = "provider.client_authentication.password"
 
+_logger = logging.getLogger("seic")
+
 
 @frozen(kw_only=True)
 class PrivateKeyJwt(Unpicklable):
@@ -28,7 +34,8 @@ class PrivateKeyJwt(Unpicklable):
     Needs the extra `jose`.
 
     Args:
-        key: The private key: a path, PEM, or DER as bytes. None is the key of the client certificate, whose thumbprint
+        key: The private key: a path, PEM, or DER as bytes. A file is followed: if it changes, the next request has the
+            new key. None is the key of the client certificate, whose thumbprint
             is then in the JWT's header (`x5t#S256`, RFC 7515 §4.1.8).
         password: The passphrase of the key, or a callable that returns it when the key is read.
         key_id: The `kid` of the key at the provider.
@@ -41,8 +48,8 @@ class PrivateKeyJwt(Unpicklable):
     key_id: str | None = None
     algorithm: str | None = None
     audience: str | None = None
-    # Read once: a file must not be read while a request waits.
-    _read: list[SigningKey] = attrs.field(init=False, repr=False, eq=False, hash=False, factory=list)
+    # With the state of its file: it is read again only if that changes.
+    _read: list[tuple[object, SigningKey]] = attrs.field(init=False, repr=False, eq=False, hash=False, factory=list)
 
     def apply(self, headers: dict[str, str], form: dict[str, str], context: RequestContext) -> None:
         """Add the signed assertion to the form."""
@@ -50,16 +57,7 @@ class PrivateKeyJwt(Unpicklable):
         if self.key_id is not None:
             header["kid"] = self.key_id
         if self.key is not None:
-            if not self._read:
-                self._read.append(
-                    read_key(
-                        self.key,
-                        field="provider.client_authentication.key",
-                        password=None if self.password is None else reveal(self.password, field=_PASSWORD),
-                        algorithm=self.algorithm,
-                    )
-                )
-            key = self._read[0]
+            key = self._current_key(self.key)
         elif context.certificate is not None:
             key = read_key(
                 context.certificate.reveal_key(),
@@ -74,6 +72,27 @@ class PrivateKeyJwt(Unpicklable):
                 field="provider.client_authentication",
             )
         _add_assertion(form, key, header, audience=self.audience, context=context)
+
+    def _current_key(self, material: KeyMaterial) -> SigningKey:
+        is_file = isinstance(material, os.PathLike) or (isinstance(material, str) and not is_material(material))
+        state = None
+        if is_file:
+            with contextlib.suppress(OSError, ValueError):
+                stat = os.stat(material)  # noqa: PTH116 - a path may be a string
+                state = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+        if not self._read or (state is not None and state != self._read[0][0]):
+            try:
+                password = None if self.password is None else reveal(self.password, field=_PASSWORD)
+                field = "provider.client_authentication.key"
+                key = read_key(material, field=field, password=password, algorithm=self.algorithm)
+            except ConfigurationError as error:
+                if not self._read:
+                    raise
+                # It may be half written.
+                _logger.warning("%s; the last key that was read is used", error.message)
+            else:
+                self._read[:] = [(state, key)]
+        return self._read[0][1]
 
 
 @frozen(kw_only=True)
