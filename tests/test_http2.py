@@ -90,6 +90,16 @@ async def test_a_body_that_cannot_be_sent_again_is_not(server: Http2Server) -> N
     assert server.opened == 1
 
 
+async def test_a_stream_that_the_server_resets_is_told_in_words(server: Http2Server) -> None:
+    """With the error code's name; it may have processed the request, so that it is not sent again."""
+    server.decide = only_once("reset")
+    transport = seic.AsyncTransport(server.config, http2=True)
+    async with httpx.AsyncClient(transport=transport, base_url=server.config.base_url) as client:
+        with pytest.raises(httpx.RemoteProtocolError, match=r"localhost reset the stream .* with INTERNAL_ERROR \(RFC"):
+            await client.get("/again")
+    assert len(server.seen) == 1
+
+
 async def test_a_full_connection_is_told_in_words(server: Http2Server) -> None:
     """The server's limit of streams counts; a call beyond it waits as long as the pool timeout says."""
     server.streams = 2

@@ -302,6 +302,9 @@ class ConnectionPool:
             error.args = (f"{host} {what} for {seconds:g} s; {setting}",)
         elif isinstance(error, (core.ReadError, core.WriteError)) and not str(error):
             error.args = (f"the connection to {host} was lost before the response was complete",)
+        elif (code := getattr(error.args[0] if error.args else None, "error_code", None)) is not None:
+            # An event of h2.
+            error.args = (f"{host} reset the stream of the request with {getattr(code, 'name', code)} (RFC 9113 §7)",)
 
     def _clear(self, state: PoolState) -> list[Any]:
         """Close the pool; return the connections that the caller has to close."""

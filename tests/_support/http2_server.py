@@ -28,8 +28,8 @@ class Http2Server:
 
     Attributes:
         seen: Connection, path and action of each request.
-        decide: Returns the action for the connection's number and the path: `answer`, `refuse`, `hold`, or `end`, which
-            answers the requests before it, and not this one.
+        decide: Returns the action for the connection's number and the path: `answer`, `refuse`, `reset`, `hold`, or
+            `end`, which answers the requests before it, and not this one.
         streams: The limit of streams that it announces.
         gate: Held requests wait for it.
     """
@@ -102,6 +102,8 @@ class _Connection:
             self._answer(stream)
         elif action == "refuse":
             self._h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+        elif action == "reset":
+            self._h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif action == "hold":
             self._open.append(stream)
             task = asyncio.ensure_future(self._server.gate.wait())
