@@ -4,18 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 
 import seic
 from seic import _pool, _sync_pool
-from seic._credential import Credential
-from seic._identity import Identity
-from seic._network.error_translator import ErrorTranslator
-from seic._network.identity_transport import AsyncIdentityTransport
 from seic._tls.watcher import Watcher
 from seic._transport import identity_of
 from seic.events import CertificateRejected, CertificateRotated, Event
@@ -367,38 +362,3 @@ async def test_an_expired_certificate_that_was_renewed_is_never_presented(
         await client.get("/")
 
     assert far.made == serials(new)
-
-
-class SlowIdentity:
-    """Replaces an identity: a check takes until the test releases it, and is counted."""
-
-    def __init__(self) -> None:
-        self.generation = 1
-        self.looks = 0
-        self.go_on = threading.Event()
-
-    def replace_refused(self, credential: Credential, refusal: seic.CertificateError) -> bool:
-        """Check, and report a new certificate."""
-        self.looks += 1
-        assert self.go_on.wait(10)
-        self.generation = 2
-        return credential.generation != self.generation
-
-
-async def test_all_who_are_refused_at_once_share_a_look(make: Make) -> None:
-    """Otherwise each would occupy a thread while a source hangs; the first caller can be cancelled."""
-    identity = SlowIdentity()
-    before, after = (cast("Credential", SimpleNamespace(generation=number)) for number in (1, 2))
-    network = AsyncIdentityTransport(cast("Identity", identity), cast("ErrorTranslator", None))
-    refusal = seic.CertificateError("refused")
-    looking = [asyncio.create_task(network._has_other(before, refusal)) for _ in range(50)]
-    await asyncio.sleep(0)
-    looking[0].cancel()
-    identity.go_on.set()
-    found = await asyncio.gather(*looking, return_exceptions=True)
-
-    assert isinstance(found[0], asyncio.CancelledError)
-    assert found[1:] == [True] * 49
-    assert identity.looks == 1
-    assert await network._has_other(after, refusal) is False
-    assert identity.looks == 2
