@@ -154,15 +154,20 @@ def _as_text(setting: str, value: object) -> tuple[str | None, str]:
         text = str(value) if is_number else text
     elif setting in COMMANDS and isinstance(value, list) and all(isinstance(each, str) for each in value):
         text = shlex.join(value)
-    elif kind is Kind.LIST:
+    elif kind is Kind.LIST or setting == "ca":
         wanted = "a non-empty string, or a list of them"
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            text = " ".join(value)
+            text = ("," if setting == "ca" else " ").join(value)
     return text, wanted
 
 
 def _below(folder: Path, setting: str, value: SettingValue) -> str:
     """Return the text of the setting; a relative path is joined to the folder."""
+    if setting == "ca" and "," in value.text and is_path(value.text) and not (folder / value.text).exists():
+        parts = [part.strip() for part in value.text.split(",")]
+        return ",".join(
+            part if part == "system" else _below(folder, setting, SettingValue(part, value.name)) for part in parts
+        )
     if setting in PATHS or (setting in PATHS_OR_PEM and is_path(value.text)):
         return os.fspath(folder / expand_path(value.text, value.name))
     return value.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,17 @@ def profiles(tmp_path: Path) -> Path:
     write(folder / "client.key", ENCRYPTED_KEY)
     write(folder / "ca.pem", authority().cert_pem.decode())
     return write(folder / "config.toml", _TABLE)
+
+
+@pytest.mark.parametrize("text", ['"system,ca.pem"', '["system", "ca.pem"]', '["system", "sub/../ca.pem"]'])
+def test_several_authorities(profiles: Path, text: str) -> None:
+    """A list, or commas as in the variable; paths are relative to the file."""
+    (profiles.parent / "sub").mkdir()
+    several = write(profiles.parent / "several.toml", _TABLE.replace('"ca.pem"', text))
+    ca: Any = Config.from_file(several, profile="mtls").ca
+    first, second = ca
+    assert first == "system"
+    assert Path(second).samefile(profiles.parent / "ca.pem")
 
 
 def test_a_byte_order_mark(profiles: Path) -> None:
