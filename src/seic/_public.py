@@ -33,6 +33,9 @@ def publish(module: str, names: Iterable[str], namespace: Mapping[str, object]) 
             _keep_annotations_resolvable(exported)
             if hasattr(exported, "__attrs_attrs__"):
                 _make_serializable(exported)
+                if (getter := vars(exported).get("__getattr__")) is not None:
+                    # attrs compiles it without a module, which pydoc of Python 3.13 needs.
+                    getter.__module__ = module
         exported.__module__ = module
 
 
