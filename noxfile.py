@@ -133,9 +133,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=ONE)
 def bench(session: nox.Session) -> None:
-    """Compare seic with other libraries (needs valgrind: without it rows stay empty and the session fails)."""
-    # Without httpx2, which authlib would prefer: all libraries run on the same httpx.
-    session.install(".", "authlib", "httpx-auth", "azure-identity", "aiohttp")
+    """Compare seic with other libraries (needs nginx, and valgrind: without it rows stay empty, and it fails)."""
+    # pytest, since the nginx of the tests serves here too.
+    session.install(".[httpx2]", "authlib", "httpx-auth", "azure-identity", "aiohttp", "h2", "pytest")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 
-from tests.benchmarks import cold_start, rows, throughput
+from tests.benchmarks import cold_start, rows
 from tests.benchmarks.callgrind import find_valgrind
 from tests.benchmarks.libraries import BARE, PEERS, SEIC
 from tests.benchmarks.measuring import ProcessorWait
@@ -65,6 +65,9 @@ def main() -> int:
     with TokenServer() as server:
         measured = [*rows.Bench(server, effort, progress.say, valgrind).rows()]
     measured += cold_start.rows(effort, progress.say)
+    # Here, since it imports httpx2, which the processes that use httpx alone do without.
+    from tests.benchmarks import throughput
+
     measured += throughput.rows(effort, progress.say)
     progress.end()
     took = time.monotonic() - begun

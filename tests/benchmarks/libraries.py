@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -142,10 +143,23 @@ async def _httpx_auth(place: Place) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+def _import_authlib() -> Any:
+    """Import authlib over httpx, as all others are measured; it prefers httpx2 if that is installed."""
+    modules: dict[str, Any] = sys.modules
+    known = modules.get("httpx2")
+    modules["httpx2"] = None  # so that its import fails
+    try:
+        with warnings.catch_warnings(record=True):  # it warns that it will require httpx2
+            return importlib.import_module("authlib.integrations.httpx_client")
+    finally:
+        del modules["httpx2"]
+        if known is not None:
+            modules["httpx2"] = known
+
+
 @contextlib.asynccontextmanager
 async def _authlib(place: Place) -> AsyncIterator[httpx.AsyncClient]:
-    with warnings.catch_warnings(record=True):  # it warns that it will require httpx2
-        library: Any = importlib.import_module("authlib.integrations.httpx_client")
+    library = _import_authlib()
     # It sends both kinds of requests through one transport. Without token requests there is no transport in between.
     carrier = place.api if place.tokens else Split(TOKEN_PATH, httpx.AsyncHTTPTransport(), place.api)
     client = library.AsyncOAuth2Client(
