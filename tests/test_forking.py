@@ -61,6 +61,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     identity = auth._identity
     return {
+        "_auth.py": (auth, "_lock"),
         "_concurrency.py": (SingleFlight(), "_lock"),
         "_listeners.py": (auth._listeners, "_lock"),
         "_discovery.py": (_discovery, "_lock"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 
@@ -15,7 +13,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("seic._api.retry.anyio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("anyio.sleep", sleep)
     monkeypatch.setattr("seic._api.retry.block", made.append)
     monkeypatch.setattr("seic._api.retry.random", lambda: 0.5)
     return made

@@ -30,7 +30,7 @@ from seic._sync_pool import Pool
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 # Tries after a refusal, if another may succeed: of a server that is being changed, one part may be behind.
-_MAX_RETRIES = 3
+_MAX_RETRIES = 6
 
 
 class _IdentityTransport:

@@ -226,9 +226,9 @@ class Reloader(Generic[_T]):
                 return reading.event is not None
 
     def put_back(self, value: _T | None) -> None:
-        """Put an earlier value in service again; the source is read after a while, or when it changes."""
+        """Put an earlier value in service again; the source is read after a while, or when that one is refused."""
         if value is not self.value:
-            self.value, self._loaded, self._failed_at = value, None, self._monotonic()
+            self.value, self._loaded, self._failed_at, self.is_final = value, None, self._monotonic(), True
 
     def _is_due(self, file_state: Callable[[str], FileState], *, urgent: bool) -> bool:
         if self._interval is not None:
