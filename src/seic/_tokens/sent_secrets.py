@@ -48,7 +48,7 @@ class SentSecrets:
         client = reveal(client_secret, field="client_secret") if callable(client_secret) else client_secret
         if not is_own:
             return Secrets(client, None if self._accepted is None else self._accepted.password)
-        password = getattr(grant, "password", None)
+        password: Secret | None = getattr(grant, "password", None)
         return Secrets(client, reveal(password, field="grant.password") if callable(password) else None)
 
     def note(self, request: httpx.Request, secrets: Secrets, *, is_own: bool) -> None:
