@@ -357,29 +357,5 @@ def in_line(value: object) -> str:
     return text if text.isprintable() and " " not in text and text else repr(text)
 
 
-publish(
-    "seic.events",
-    [
-        "Event",
-        "TokenAcquired",
-        "TokenRefused",
-        "SecretRejected",
-        "TokenNotBound",
-        "TokenEndpointDown",
-        "TokenEndpointRecovered",
-        "StoreDegraded",
-        "StoreRecovered",
-        "RequestRetried",
-        "RequestNotRetried",
-        "CertificateExpiring",
-        "CertificateRotated",
-        "CertificateRejected",
-        "TrustStoreReloaded",
-        "TokenRefreshStarted",
-        "TokenRefreshEnded",
-        "TokenWaitStarted",
-        "TokenWaitEnded",
-        "TokenRequested",
-    ],
-    globals(),
-)
+_classes = [name for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, Event)]
+publish("seic.events", _classes, globals())
