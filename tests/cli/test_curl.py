@@ -134,3 +134,11 @@ def test_no_process_list_has_a_secret(tmp_path: Path) -> None:
     for secret in (TOKEN, *secrets.values()):
         assert not any(secret.encode() in one for one in seen)
     assert server.requests[0]["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_options_of_curl_need_the_dashes(env: pytest.MonkeyPatch) -> None:
+    """The error says where they belong; nothing is sent."""
+    got = run("curl", "-s", ECHO_PATH)
+
+    assert got.code == 2
+    assert "unrecognized arguments: -s; curl's own options follow `--`, as in `seic curl -- -s /path`" in got.err

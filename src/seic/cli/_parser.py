@@ -63,7 +63,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         SystemExit: The help or the version was asked for, or an argument is wrong; argparse has printed it.
     """
-    return build_parser().parse_args(arguments, argparse.Namespace(profile=None, verbose=0, debug=False))
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments, argparse.Namespace(profile=None, verbose=0, debug=False))
+    if unknown:
+        hint = (
+            "; curl's own options follow `--`, as in `seic curl -- -s /path`" if hasattr(options, "arguments") else ""
+        )
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:
