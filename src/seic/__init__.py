@@ -61,14 +61,14 @@ if TYPE_CHECKING:
     from seic._options import AsyncClientOptions, ClientOptions, ConfigOptions, DiscoveryOptions, TransportOptions
     from seic._stores.file_store import FileStore
     from seic._tls.certificate import ClientCertificate
-    from seic._tls.certificate_info import CertificateInfo
     from seic._tls.context import create_ssl_context
-    from seic._tls.reasons import CertificateWarning, Reason
     from seic._tokens.cache import Stats
     from seic._tokens.clock import Clock
     from seic._tokens.store import ClaimingStore, MemoryStore, TokenStore
     from seic._transport import AsyncTransport, Transport
     from seic._version import __version__
+    from seic._x509.certificate_info import CertificateInfo
+    from seic._x509.reasons import CertificateWarning, Reason
 
 __all__ = [
     # Configuration
@@ -207,9 +207,9 @@ _EXPORTED = {
     "seic._options": ("AsyncClientOptions", "ClientOptions", "ConfigOptions", "DiscoveryOptions", "TransportOptions"),
     "seic._stores.file_store": ("FileStore",),
     "seic._tls.certificate": ("ClientCertificate",),
-    "seic._tls.certificate_info": ("CertificateInfo",),
+    "seic._x509.certificate_info": ("CertificateInfo",),
     "seic._tls.context": ("create_ssl_context",),
-    "seic._tls.reasons": ("CertificateWarning", "Reason"),
+    "seic._x509.reasons": ("CertificateWarning", "Reason"),
     "seic._tokens.cache": ("Stats",),
     "seic._tokens.clock": ("Clock",),
     "seic._tokens.store": ("ClaimingStore", "MemoryStore", "TokenStore"),

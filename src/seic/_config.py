@@ -27,12 +27,12 @@ from seic._oauth.form_request import parse_url
 from seic._options import ConfigOptions
 from seic._public import publish
 from seic._tls.context import CertificateSource, check_source, source_key
-from seic._tls.credential_files import CredentialFile
 from seic._tls.trust import SYSTEM, CaSource, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
 from seic._tokens.store import TokenStore
 from seic._validators import is_a, is_seconds, is_secret, is_text, offers
 from seic._values import frozen
+from seic._x509.credential_files import CredentialFile
 
 #: The trusted authorities: a path, PEM bytes, or None for the system's.
 CA: TypeAlias = CaSource | None

@@ -31,10 +31,10 @@ from seic._event_types import (
 from seic._listeners import Listeners
 from seic._tls.certificate import ClientCertificate
 from seic._tls.context import CALLBACK, CertificateSource, call_certificate_source, source_key
-from seic._tls.reasons import CertificateWarning, Reason
 from seic._tls.reload import FileState, Reloader, file_state
 from seic._tls.trust import CA_CALLBACK, CaSource, TrustStore, authority_files, authority_parts, read_trust_store
 from seic._tls.watcher import Watcher
+from seic._x509.reasons import CertificateWarning, Reason
 
 # Seconds after a rotation in which a refusal brings the credential before back.
 _TRIAL_SECONDS = 60.0

@@ -31,9 +31,9 @@ from seic._setting_secrets import SecretFile, is_plausible
 from seic._setting_values import SettingReader, SettingValue, is_path
 from seic._stores.store_url import open_store
 from seic._tls.certificate import ClientCertificate
-from seic._tls.credential_files import given_as_text
-from seic._tls.reasons import Reason
 from seic._tokens.store import TokenStore
+from seic._x509.credential_files import given_as_text
+from seic._x509.reasons import Reason
 
 _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2": OAUTH2}
 #: The settings that are arguments of the provider.

@@ -12,7 +12,7 @@ from seic._errors import ConfigurationError
 from seic._model.secret import Secret, Unpicklable
 from seic._setting_names import forms_of
 from seic._setting_secrets import SecretCommand, SecretFile
-from seic._tls.credential_files import is_material
+from seic._x509.credential_files import is_material
 
 _T = TypeVar("_T")
 

@@ -209,8 +209,8 @@ def test_a_file_that_would_take_many_seconds_is_refused(
 ) -> None:
     """Its rounds are counted before anything is decrypted, so that neither cryptography nor seic starts."""
     certificate, key = made(client)
-    monkeypatch.setattr("seic._tls.private_key._require", lambda *_: pytest.fail("the passphrase was used"))
-    monkeypatch.setattr("seic._tls.private_key.load_pkcs12", lambda *_: pytest.fail("it was decrypted"))
+    monkeypatch.setattr("seic._x509.private_key._require", lambda *_: pytest.fail("the passphrase was used"))
+    monkeypatch.setattr("seic._x509.private_key.load_pkcs12", lambda *_: pytest.fail("it was decrypted"))
     with pytest.raises(CertificateError, match=r"derived with \d+ rounds, .* 'openssl pkcs12 -export") as caught:
         ClientCertificate.load(certificate, key=key, password=PASSPHRASE)
     assert caught.value.reason == Reason.UNSUPPORTED_ENCRYPTION

@@ -14,8 +14,8 @@ from seic._model.provider import RequestContext
 from seic._model.secret import Secret, Unpicklable, hide, reveal
 from seic._oauth.jose import KeyMaterial, SigningKey, read_key, read_secret
 from seic._public import publish
-from seic._tls.credential_files import is_material
 from seic._values import frozen
+from seic._x509.credential_files import is_material
 
 #: The form's `client_assertion_type` (RFC 7523 §2.2).
 JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

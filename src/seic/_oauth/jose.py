@@ -18,7 +18,7 @@ from seic._values import frozen
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-    from seic._tls.decode import DecodedKey
+    from seic._x509.decode import DecodedKey
 
     _Key: TypeAlias = "RSAKey | ECKey | OKPKey | OctKey"
 
@@ -121,7 +121,7 @@ def read_key(
             or the extra is missing.
     """
     require_jose(field)
-    from seic._tls.decode import read_private_key
+    from seic._x509.decode import read_private_key
 
     try:
         read = read_private_key(material, password)

@@ -1,1 +1,1 @@
-"""Identity: certificates, trust, contexts and their rotation; knows TLS and nothing of HTTP."""
+"""The client certificate in service, trust, TLS contexts and the reload of each; knows TLS and nothing of HTTP."""

@@ -15,11 +15,11 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._model.secret import HIDDEN, Unpicklable, strip_frames
 from seic._public import publish
-from seic._tls.certificate_info import CertificateInfo, clock_says, format_time, printable
-from seic._tls.credential_files import CredentialFiles, Material, PassphraseInput
-from seic._tls.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 from seic._tls.reload import Signature, file_signature
 from seic._values import frozen
+from seic._x509.certificate_info import CertificateInfo, clock_says, format_time, printable
+from seic._x509.credential_files import CredentialFiles, Material, PassphraseInput
+from seic._x509.reasons import CertificateWarning, Reason, certificate_error, certificate_warning
 
 # Reasons that end when another process has written its files.
 _UNFINISHED = {
@@ -121,7 +121,7 @@ class ClientCertificate(Unpicklable):
 
     @classmethod
     def _read(cls, files: CredentialFiles, signature: Signature | None) -> ClientCertificate:
-        from seic._tls.pairing import read_key_pair
+        from seic._x509.pairing import read_key_pair
 
         pair = read_key_pair(files)
         return cls(

@@ -18,9 +18,9 @@ from seic._concurrency import ForkSafeLock
 from seic._errors import CertificateError, ConfigurationError
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
-from seic._tls.reasons import Reason, certificate_error
 from seic._tls.reload import read_guarded
 from seic._tls.trust import CaSource, TrustStore, read_trust_store
+from seic._x509.reasons import Reason, certificate_error
 
 #: A certificate that was loaded (its files are watched), or a callback that returns the current one. A callback is
 #: called on a thread and may block; it should have a timeout of its own.
@@ -149,7 +149,7 @@ def build_context(
         # OpenSSL accepts only if it is secure (RFC 5746). HTTP/2 allows neither (RFC 9113 §9.2.1, RFC 8740).
         context.post_handshake_auth = True
     if certificate is not None:
-        from seic._tls.memory import load_cert_chain_from_memory
+        from seic._x509.memory import load_cert_chain_from_memory
 
         try:
             load_cert_chain_from_memory(context, certificate.chain_pem, certificate.reveal_key())

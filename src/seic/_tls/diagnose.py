@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeAlias
 
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
-from seic._tls.certificate_info import clock_says, format_time
-from seic._tls.reasons import Reason
 from seic._values import frozen
+from seic._x509.certificate_info import clock_says, format_time
+from seic._x509.reasons import Reason
 
 #: The side whose certificate, configuration or server is at fault.
 Side: TypeAlias = Literal["client", "server", "unknown"]

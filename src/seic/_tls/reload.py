@@ -19,8 +19,8 @@ from seic._concurrency import start_thread
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._event_types import CertificateRejected, Emit, Event
 from seic._files import read_regular_file, reads_in_place
-from seic._tls.credential_files import MAX_FILE_BYTES
-from seic._tls.reasons import Reason, certificate_error
+from seic._x509.credential_files import MAX_FILE_BYTES
+from seic._x509.reasons import Reason, certificate_error
 
 #: A file's state on disk, with links followed: times, size, inode and device; None for a missing file. A rename, a
 #: write in place and a swapped link all change it.

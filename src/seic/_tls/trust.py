@@ -25,17 +25,17 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from seic._errors import CertificateError, ConfigurationError
-from seic._tls.certificate_info import CertificateInfo, clock_says, format_time
-from seic._tls.credential_files import CredentialFile, Material, unreadable_error
-from seic._tls.reasons import (
+from seic._tls.reload import read_guarded
+from seic._values import frozen
+from seic._x509.certificate_info import CertificateInfo, clock_says, format_time
+from seic._x509.credential_files import CredentialFile, Material, unreadable_error
+from seic._x509.reasons import (
     CertificateWarning,
     Reason,
     certificate_error,
     certificate_warning,
     without_foreign_warnings,
 )
-from seic._tls.reload import read_guarded
-from seic._values import frozen
 
 # The bundles of Debian and Alpine, Fedora and RHEL, SUSE, BSD, for a Python whose OpenSSL has another prefix (pyenv,
 # conda, standalone builds).
@@ -224,7 +224,7 @@ def _read_known(file: CredentialFile, _state: tuple[int, ...]) -> TrustStore:
 
 
 def _read(file: CredentialFile) -> TrustStore:
-    from seic._tls.authorities import read_plain_authorities, warn_of_left_out
+    from seic._x509.authorities import read_plain_authorities, warn_of_left_out
 
     held: list[str] = []
     skipped: list[CertificateError] = []
@@ -236,7 +236,7 @@ def _read(file: CredentialFile) -> TrustStore:
             if (plain := read_plain_authorities(data)) is not None:
                 found |= dict.fromkeys(plain)
                 continue
-            from seic._tls.decode import decode
+            from seic._x509.decode import decode
 
             decoded = decode(data, one.label, lambda: None, skipped=skipped)
         except CertificateError as error:

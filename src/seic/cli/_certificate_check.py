@@ -8,8 +8,8 @@ from argparse import Namespace
 
 from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._tls.certificate import ClientCertificate
-from seic._tls.certificate_info import CertificateInfo, format_time
-from seic._tls.credential_files import CredentialFile
+from seic._x509.certificate_info import CertificateInfo, format_time
+from seic._x509.credential_files import CredentialFile
 from seic.cli._configuration import environment_of
 from seic.cli._passphrase import get_passphrase
 from seic.cli._setting_sources import list_settings
@@ -64,7 +64,7 @@ def check_renewal(options: Namespace, terminal: Terminal) -> int:
 
 
 def _read(options: Namespace) -> tuple[CertificateInfo, str]:
-    from seic._tls.decode import decode
+    from seic._x509.decode import decode
 
     if options.file is None:
         settings = {setting.name: setting.text for setting in list_settings(environment_of(options))}

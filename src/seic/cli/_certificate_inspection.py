@@ -13,10 +13,10 @@ import attrs
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from seic._errors import CertificateError
-from seic._tls.certificate_info import CertificateInfo, format_time
-from seic._tls.credential_files import CredentialFile
-from seic._tls.decode import DecodedCertificate, decode
-from seic._tls.reasons import Reason
+from seic._x509.certificate_info import CertificateInfo, format_time
+from seic._x509.credential_files import CredentialFile
+from seic._x509.decode import DecodedCertificate, decode
+from seic._x509.reasons import Reason
 from seic.cli._exit_code import ExitCode
 from seic.cli._passphrase import get_passphrase
 from seic.cli._server_inspection import inspect_server

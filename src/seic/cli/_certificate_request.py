@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from seic._errors import CertificateError, ConfigurationError
 from seic._files import write_private
-from seic._tls.decode import read_private_key
+from seic._x509.decode import read_private_key
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._passphrase import get_passphrase, new_passphrase

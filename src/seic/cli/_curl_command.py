@@ -215,7 +215,7 @@ def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[
 
 def _certificate(certificate: ClientCertificate, key: str | None) -> Iterator[tuple[str, str]]:
     from seic import ConfigurationError
-    from seic._tls.encoding import is_pem, is_pkcs12
+    from seic._x509.encoding import is_pem, is_pkcs12
 
     if not certificate.files:
         raise ConfigurationError(

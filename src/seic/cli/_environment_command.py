@@ -66,7 +66,7 @@ def _inlined(setting: SettingSource) -> tuple[str, str, bool]:
 
     from seic._setting_names import PATHS, PATHS_OR_PEM
     from seic._setting_values import is_path
-    from seic._tls.credential_files import CredentialFile
+    from seic._x509.credential_files import CredentialFile
     from seic.cli._passphrase import read_passphrase
 
     if setting.name in PATHS:

@@ -12,9 +12,9 @@ import httpx
 from seic._model.hosts import Origin
 from seic._network.proxies import Network
 from seic._setting_names import with_setting_names
-from seic._tls.certificate_info import CertificateInfo, format_time
 from seic._tls.context import create_ssl_context
 from seic._tls.diagnose import HandshakeContext, explain_failure
+from seic._x509.certificate_info import CertificateInfo, format_time
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import split_remedy

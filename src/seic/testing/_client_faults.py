@@ -15,10 +15,10 @@ import pytest
 from seic import _identity
 from seic._httpx import httpx_of
 from seic._network.error_translator import _certificate_connect_error
-from seic._tls.reasons import Reason
 from seic._tokens import exchange
 from seic._tokens.store_guard import StoreGuard
 from seic._transport import AsyncTransport, Transport
+from seic._x509.reasons import Reason
 from seic.testing._patches import read_time_from
 
 #: The requests or calls that a fault applies to; `certificate`: API requests with a client certificate.

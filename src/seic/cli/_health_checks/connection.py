@@ -13,7 +13,7 @@ import attrs
 import httpx
 
 from seic._model.hosts import Origin
-from seic._tls.certificate_info import CertificateInfo
+from seic._x509.certificate_info import CertificateInfo
 
 #: The most bytes of an answer that are read.
 _MAX_REPLY = 65536
@@ -119,7 +119,7 @@ def _parts(stream: ssl.SSLSocket) -> Iterator[bytes]:
 
 def chain_of(stream: ssl.SSLSocket) -> list[CertificateInfo]:
     """Return the certificates that the server sent, its own first."""
-    from seic._tls.decode import decode
+    from seic._x509.decode import decode
 
     # Public from Python 3.13 on.
     source = stream if hasattr(stream, "get_unverified_chain") else getattr(stream, "_sslobj", None)

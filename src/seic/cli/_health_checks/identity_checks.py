@@ -10,9 +10,9 @@ from pathlib import Path
 import seic
 from seic._errors import CertificateError
 from seic._tls.certificate import ClientCertificate
-from seic._tls.certificate_info import CertificateInfo, format_time
-from seic._tls.reasons import CertificateWarning
 from seic._tls.trust import read_trust_store
+from seic._x509.certificate_info import CertificateInfo, format_time
+from seic._x509.reasons import CertificateWarning
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of, split_remedy
 from seic.cli._health_checks.settings_checks import authorities_problem, certificate_problem, usable_certificate

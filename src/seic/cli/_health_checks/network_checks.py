@@ -26,8 +26,8 @@ from seic._tls.diagnose import (
     explain_failure,
     explain_reply,
 )
-from seic._tls.reasons import CertificateWarning
 from seic._version import user_agent
+from seic._x509.reasons import CertificateWarning
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of, split_remedy
 from seic.cli._health_checks.connection import (

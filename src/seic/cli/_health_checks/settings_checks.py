@@ -17,8 +17,8 @@ from seic._model.grants import ClientCredentials
 from seic._model.secret import reveal
 from seic._setting_names import PATHS, PATHS_OR_PEM, PREFIX, PROFILE
 from seic._tls.certificate import ClientCertificate
-from seic._tls.credential_files import is_material
-from seic._tls.reasons import CertificateWarning
+from seic._x509.credential_files import is_material
+from seic._x509.reasons import CertificateWarning
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of
 from seic.cli._setting_sources import SettingSource, list_settings

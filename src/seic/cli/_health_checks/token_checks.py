@@ -14,7 +14,7 @@ from seic._config import Config
 from seic._errors import ApiError, ConfigurationError, SeicError
 from seic._event_types import Event, TokenAcquired
 from seic._model.token import Token
-from seic._tls.reasons import CertificateWarning
+from seic._x509.reasons import CertificateWarning
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of, split_remedy
 from seic.cli._health_checks.settings_checks import certificate_problem

@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_fields import CertificateFields, certificate_info, read_fields
-from seic._tls.certificate_info import CertificateInfo
-from seic._tls.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
-from seic._tls.encoding import (
+from seic._values import frozen
+from seic._x509.certificate_fields import CertificateFields, certificate_info, read_fields
+from seic._x509.certificate_info import CertificateInfo
+from seic._x509.credential_files import CredentialFile, GetPassphrase, Material, Passphrase, PassphraseInput
+from seic._x509.encoding import (
     PemBlock,
     is_cut_off,
     is_pem,
@@ -37,9 +38,8 @@ from seic._tls.encoding import (
     pkcs7_certificates,
     unwrap,
 )
-from seic._tls.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
-from seic._tls.reasons import Reason, certificate_error, without_foreign_warnings
-from seic._values import frozen
+from seic._x509.private_key import UNPARSABLE, EncryptedKey, decrypt_pkcs12
+from seic._x509.reasons import Reason, certificate_error, without_foreign_warnings
 
 #: A certificate request and a bare public key in `DecodedFile.others`.
 REQUEST = "certificate request"

@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCert
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.credential_files import GetPassphrase
-from seic._tls.encoding import is_encrypted_key, is_unencrypted_key, wrap_key
-from seic._tls.pkcs12 import MAX_ROUNDS, count_rounds, read_pkcs12
-from seic._tls.reasons import Reason, certificate_error
 from seic._values import frozen
+from seic._x509.credential_files import GetPassphrase
+from seic._x509.encoding import is_encrypted_key, is_unencrypted_key, wrap_key
+from seic._x509.pkcs12 import MAX_ROUNDS, count_rounds, read_pkcs12
+from seic._x509.reasons import Reason, certificate_error
 
 #: The exceptions of cryptography for data that it cannot parse; before version 44 a KeyError for unusual string types,
 #: and an InternalError for encryption parameters that OpenSSL refuses.

@@ -17,8 +17,8 @@ import attrs
 from seic._errors import CertificateError, ConfigurationError
 from seic._files import read_regular_file
 from seic._model.secret import HIDDEN, Unpicklable
-from seic._tls.reasons import Reason, certificate_error
 from seic._values import frozen
+from seic._x509.reasons import Reason, certificate_error
 
 #: A path, PEM text, or the bytes themselves.
 Material: TypeAlias = str | os.PathLike[str] | bytes

@@ -10,10 +10,10 @@ import datetime as dt
 import re
 from collections.abc import Iterator
 
-from seic._tls.certificate_info import CertificateInfo
-from seic._tls.encoding import Element, read_der
-from seic._tls.reasons import Reason
 from seic._values import frozen
+from seic._x509.certificate_info import CertificateInfo
+from seic._x509.encoding import Element, read_der
+from seic._x509.reasons import Reason
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _BOOLEAN, _UTC_TIME, _KEY_ID = 0x01, 0x17, 0x80

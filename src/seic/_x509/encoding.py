@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from seic._errors import CertificateError
-from seic._tls.reasons import Reason, certificate_error
 from seic._values import frozen
+from seic._x509.reasons import Reason, certificate_error
 
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
 _LABEL = rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,63})-----"

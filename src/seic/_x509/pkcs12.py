@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from seic._model.secret import Unpicklable
-from seic._tls.encoding import Element, read_der
 from seic._values import frozen
+from seic._x509.encoding import Element, read_der
 
 _ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 # The bags of RFC 7292 §4.2: keys, encrypted keys, certificates.

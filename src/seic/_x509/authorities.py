@@ -9,10 +9,10 @@ import ssl
 from collections.abc import Iterable
 
 from seic._errors import CertificateError
-from seic._tls.certificate_fields import CertificateFields, certificate_info, read_fields
-from seic._tls.certificate_info import CertificateInfo
-from seic._tls.encoding import is_pem, pem_blocks, read_der, unwrap
-from seic._tls.reasons import CertificateWarning, Reason, certificate_warning
+from seic._x509.certificate_fields import CertificateFields, certificate_info, read_fields
+from seic._x509.certificate_info import CertificateInfo
+from seic._x509.encoding import is_pem, pem_blocks, read_der, unwrap
+from seic._x509.reasons import CertificateWarning, Reason, certificate_warning
 
 _RSA, _EC = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1"
 _CURVES = {"1.2.840.10045.3.1.7": "P-256", "1.3.132.0.34": "P-384", "1.3.132.0.35": "P-521"}

@@ -19,21 +19,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from seic._errors import CertificateError
 from seic._model.secret import Unpicklable
-from seic._tls.certificate_fields import find_weaknesses
-from seic._tls.certificate_info import CertificateInfo
-from seic._tls.credential_files import CredentialFile, CredentialFiles, GetPassphrase
-from seic._tls.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
-from seic._tls.encoding import replace_key_algorithm
-from seic._tls.memory import is_pair_of_openssl
-from seic._tls.private_key import EncryptedKey, TlsKey
-from seic._tls.reasons import (
+from seic._values import frozen
+from seic._x509.certificate_fields import find_weaknesses
+from seic._x509.certificate_info import CertificateInfo
+from seic._x509.credential_files import CredentialFile, CredentialFiles, GetPassphrase
+from seic._x509.decode import PUBLIC_KEY, REQUEST, DecodedCertificate, DecodedFile, decode
+from seic._x509.encoding import replace_key_algorithm
+from seic._x509.memory import is_pair_of_openssl
+from seic._x509.private_key import EncryptedKey, TlsKey
+from seic._x509.reasons import (
     CertificateWarning,
     Reason,
     certificate_error,
     certificate_warning,
     without_foreign_warnings,
 )
-from seic._values import frozen
 
 #: The most certificates that a warning names.
 _MAX_NAMED = 5
