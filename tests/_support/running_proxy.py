@@ -210,7 +210,7 @@ class ScriptedApi:
         ended: Set when an answer has ended, also by the end of its connection.
     """
 
-    def __init__(self, handle: Callable[[Any], None], folder: Path) -> None:
+    def __init__(self, handle: Callable[[Any], object], folder: Path) -> None:
         self.handle = handle
         self.requests: list[tuple[str, str, list[tuple[str, str]]]] = []
         self.ended = threading.Event()
