@@ -85,7 +85,7 @@ def test_a_url(document: Any, member: str) -> None:
 )
 def test_more_pages_without_a_cursor(document: Any) -> None:
     """They are not lost without a word."""
-    with pytest.raises(seic.ConfigurationError, match="or request the pages with client.get"):
+    with pytest.raises(seic.ConfigurationError, match=r"or request the pages with client\.get"):
         _pages(document)
 
 

@@ -23,7 +23,7 @@ _CURSOR = (
 )
 _FLAG = r"(is|has)?(more|next|nextpage|moreresults|moreitems|truncated)"
 _COUNT = r"totalpages|pagecount|numpages|lastpage"
-#: How deep such a member is looked for.
+#: The depth of objects in which such a member is searched for.
 _DEPTH = 3
 
 
