@@ -108,7 +108,7 @@ async def test_a_token_that_no_process_uses_is_idle(gateway: FakeGateway, tmp_pa
 async def test_jobs_that_start_now_and_then_keep_a_token_in_use(
     gateway: FakeGateway, tmp_path: Path, clocks: MockClocks
 ) -> None:
-    """Each ends before it compares its token with the stored one, and tells of its use when it is closed."""
+    """Each ends before it compares its token with the stored one, and saves its use when it is closed."""
     for _ in range(12):
         job = Process(gateway, tmp_path, clocks)
         await job.call()
@@ -118,7 +118,7 @@ async def test_jobs_that_start_now_and_then_keep_a_token_in_use(
     assert gateway.tokens == 1
 
 
-def test_a_blocking_job_tells_of_its_use(gateway: FakeGateway, tmp_path: Path, clocks: MockClocks) -> None:
+def test_a_blocking_job_saves_its_use(gateway: FakeGateway, tmp_path: Path, clocks: MockClocks) -> None:
     """As an async one does."""
     for _ in range(6):
         config = gateway.config(store=seic.FileStore(tmp_path, key=KEY))
