@@ -15,7 +15,7 @@ import attrs
 import httpx
 
 from seic._concurrency import run_in_thread
-from seic._errors import SeicError, TokenRequestRefused
+from seic._errors import CertificateError, ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Emit, SecretRejected, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
@@ -160,8 +160,11 @@ class TokenEndpoint(Unpicklable):
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
-        with self.setting_names.rename_errors():
+        try:
             return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        except (CertificateError, ConfigurationError) as error:
+            renamed = self.setting_names.of_error(error)
+        raise renamed from renamed.__cause__
 
     async def request(
         self,
