@@ -110,7 +110,7 @@ def test_the_curl_command_of_a_profile(env: pytest.MonkeyPatch, tmp_path: Path) 
     """The command has what only the profile sets; a passphrase is read from its file when the command runs."""
     (tmp_path / "passphrase").write_text("pass-phrase-1")
     given = ("--to", "pem", "-o", str(tmp_path / "own.pem"), "--new-key", str(tmp_path / "own.key"))
-    given += ("--new-password-file", str(tmp_path / "passphrase"))
+    passphrase = ("--new-password-file", str(tmp_path / "passphrase"))
     assert (
         run("certs", "convert", str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"), *given).code == 0
     )
