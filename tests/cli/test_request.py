@@ -111,9 +111,8 @@ def test_the_curl_command_of_a_profile(env: pytest.MonkeyPatch, tmp_path: Path) 
     (tmp_path / "passphrase").write_text("pass-phrase-1")
     given = ("--to", "pem", "-o", str(tmp_path / "own.pem"), "--new-key", str(tmp_path / "own.key"))
     passphrase = ("--new-password-file", str(tmp_path / "passphrase"))
-    assert (
-        run("certs", "convert", str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"), *given).code == 0
-    )
+    pair = (str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"))
+    assert run("certs", "convert", *pair, *given, *passphrase).code == 0
     profile = f'[one]\nclient_id = "{os.environ["SEIC_CLIENT_ID"]}"\ncertificate = "{tmp_path}/own.pem"\n'
     profile += f'certificate_key = "{tmp_path}/own.key"\ncertificate_password_file = "{tmp_path}/passphrase"\n'
     (tmp_path / "xdg/seic").mkdir(parents=True)
