@@ -14,7 +14,7 @@ from seic.cli._terminal import Terminal
 _LEVELS = (logging.CRITICAL + 1, logging.INFO, logging.DEBUG)
 
 
-class _Handler(logging.Handler):
+class _TerminalHandler(logging.Handler):
     """Writes records as notes.
 
     Args:
@@ -38,7 +38,7 @@ def log_to_stderr(terminal: Terminal, verbosity: int) -> Iterator[None]:
         terminal: The streams.
         verbosity: 0 for warnings of certificates only, 1 for events, 2 for each step.
     """
-    handler = _Handler(terminal)
+    handler = _TerminalHandler(terminal)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("seic")
     level, propagates = logger.level, logger.propagate
