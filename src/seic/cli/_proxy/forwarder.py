@@ -17,7 +17,7 @@ from seic._version import user_agent
 from seic.cli._proxy.access_check import AccessCheck, AccessRefused
 from seic.cli._proxy.forwarded_headers import request_headers, response_headers
 from seic.cli._proxy.proxy_errors import describe_failure, problem
-from seic.cli._proxy.proxy_metrics import METRICS_PATH, ProxyMetrics
+from seic.cli._proxy.proxy_meter import METRICS_PATH, ProxyMeter
 
 _LOGGER = logging.getLogger("seic.proxy")
 #: Bytes of a request body that is kept in memory, so that it can be sent again with a new token or on a new connection.
@@ -56,7 +56,7 @@ class Forwarder:
         self._access = access
         self._limits = limits
         self._url = httpx.URL(str(config.origin))
-        self._metrics = ProxyMetrics(client)
+        self._meter = ProxyMeter(client)
         #: The requests in progress.
         self.running: set[asyncio.Task[object]] = set()
         #: Whether each response ends its connection.
@@ -72,7 +72,7 @@ class Forwarder:
         assert task is not None  # noqa: S101 - for type checkers
         self.running.add(task)
         try:
-            with self._metrics.measure(request) as attributes:
+            with self._meter.measure(request) as attributes:
                 response = await self._respond(request)
                 attributes["http.response.status_code"] = response.status
                 if response.status >= _SERVER_ERROR:
@@ -91,7 +91,7 @@ class Forwarder:
             _LOGGER.info("refused with %d: %s", refusal.status, refusal.detail)
             return self._finish(request, problem(refusal.status, refusal.detail, refusal.headers, error=_DENIED))
         if path.partition("?")[0] == METRICS_PATH and request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
-            return self._metrics.page()
+            return self._meter.page()
         try:
             url = self._url.copy_with(raw_path=path.encode("ascii"))
         except (UnicodeEncodeError, httpx.InvalidURL):

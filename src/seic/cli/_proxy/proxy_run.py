@@ -18,7 +18,7 @@ from seic._config import Config
 from seic.cli._proxy.access_check import AccessCheck
 from seic.cli._proxy.forwarder import Forwarder, ForwarderLimits
 from seic.cli._proxy.listening import listen_tcp, listen_unix, parse_loopback
-from seic.cli._proxy.proxy_metrics import METRICS_PATH
+from seic.cli._proxy.proxy_meter import METRICS_PATH
 from seic.cli._proxy.proxy_server import ProxyServer
 
 

@@ -1,4 +1,4 @@
-"""`ProxyMetrics`: the metrics of `seic.otel` and of the proxy's own requests, in Prometheus' text format."""
+"""`ProxyMeter`: the metrics of `seic.otel` and of the proxy's own requests, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS_PATH = "/-/metrics"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 
-class ProxyMetrics:
+class ProxyMeter:
     """The metrics of one run, in the registry of the process.
 
     Args:
