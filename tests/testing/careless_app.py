@@ -1,4 +1,4 @@
-"""An application with five mistakes, and its tests: they pass, and `--seic-chaos` names them."""
+"""An application with six mistakes, and its tests: they pass, and `--seic-chaos` names them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import seic
+from seic.sandbox import Sandbox
 from seic.testing import MockProvider
 
 app = FastAPI()
@@ -32,6 +33,17 @@ async def send_order() -> dict[str, int]:
         return {"status": (await client.post("/v1/orders", content=body())).status_code}  # type: ignore[arg-type]
 
 
+@app.get("/transfers")
+async def transfer() -> dict[str, int]:
+    """Send such a body over mutual TLS, with a token that is bound to the certificate."""
+
+    async def body() -> object:
+        yield b"{}"
+
+    async with seic.AsyncClient(app.state.mtls) as client:
+        return {"status": (await client.post("/v1/echo", content=body())).status_code}  # type: ignore[arg-type]
+
+
 @app.get("/cached")
 async def cached() -> dict[str, bool]:
     """Catch everything, so that the caller never knows."""
@@ -41,6 +53,14 @@ async def cached() -> dict[str, bool]:
     except Exception:  # noqa: BLE001, S110 - the mistake
         pass
     return {"ok": True}
+
+
+@pytest.fixture
+def mtls_client(seic_sandbox: Sandbox) -> Iterator[TestClient]:
+    """A client of the application, which calls the sandbox."""
+    app.state.mtls = seic_sandbox.config(provider=seic.OAUTH2, certificate=True)
+    with TestClient(app) as client:
+        yield client
 
 
 @pytest.fixture
@@ -61,6 +81,11 @@ def test_accounts(client: TestClient) -> None:
 def test_orders(client: TestClient) -> None:
     """The order is accepted."""
     assert client.get("/orders").json() == {"status": 200}
+
+
+def test_transfers(mtls_client: TestClient) -> None:
+    """The transfer is accepted."""
+    assert mtls_client.get("/transfers").json() == {"status": 200}
 
 
 def test_cached(client: TestClient) -> None:

@@ -40,13 +40,14 @@ def test_a_careless_application(pytester: pytest.Pytester) -> None:
     shutil.copy(Path(__file__).with_name("careless_app.py"), pytester.path / "test_app.py")
     rows, result = run(pytester)
 
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     assert [*rows] == [fault.name for fault in FAULTS]
     assert broken(result, "test_accounts") == [*_TOKEN, "API 503", "API 429", "API timeout", "connection lost"]
     assert broken(result, "test_orders") == ["token revoked", *_TOKEN, *_API]
+    certificate = ["certificate refused", "certificate replaced", "clock ahead by an hour"]
+    assert broken(result, "test_transfers") == ["token revoked", *_TOKEN, *_API, *certificate]
     assert broken(result, "test_cached") == []
-    assert rows["certificate refused"] == rows["store down"] == "not met"
-    assert rows["clock ahead by an hour"] == "all pass"
+    assert rows["store down"] == "not met"
     assert result.ret == 0
 
 
@@ -111,6 +112,7 @@ def test_each_fault_takes_place(pytester: pytest.Pytester) -> None:
     """Tests that see connections, token requests and calls of the store break with the fault that changes them."""
     pytester.makepyfile(
         """
+        import asyncio
         import seic
 
         ACCOUNTS = "/v1/investments/accounts"
@@ -130,6 +132,22 @@ def test_each_fault_takes_place(pytester: pytest.Pytester) -> None:
                 client.get("/x")
             assert seic_mock.token_requests <= 1
 
+        async def call(config):
+            async with seic.AsyncClient(config) as client:
+                assert (await client.get(ACCOUNTS)).status_code == 200
+
+        def test_certificates(seic_sandbox):
+            asyncio.run(call(seic_sandbox.config(certificate=True)))
+            assert len({one.thumbprint for one in seic_sandbox.received()}) == 1
+
+        def test_alert(seic_sandbox):
+            with seic.Client(seic_sandbox.config(certificate=True)) as client:
+                client.token()
+                try:
+                    client.get(ACCOUNTS)
+                except seic.CertificateError as error:
+                    assert "_ALERT_" not in repr(error.__cause__)
+
         class Store(seic.MemoryStore):
             blocking = False
             saved = False
@@ -146,8 +164,10 @@ def test_each_fault_takes_place(pytester: pytest.Pytester) -> None:
     )
     _, result = run(pytester)
 
-    result.assert_outcomes(passed=3)
-    assert "certificate renewed" in broken(result, "test_connections")
+    result.assert_outcomes(passed=5)
+    assert broken(result, "test_certificates")[-1:] == ["certificate replaced"]
+    assert broken(result, "test_alert") == [*_TOKEN, "API timeout", "connection lost", "certificate refused"]
+    assert "certificate replaced" in broken(result, "test_connections")
     assert "clock ahead by an hour" in broken(result, "test_token_requests")
     assert "store down" in broken(result, "test_store")
 
@@ -202,3 +222,32 @@ def test_time_is_restored(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=2)
     assert rows["clock ahead by an hour"] == "all pass"
+
+
+def test_certificates_are_restored(pytester: pytest.Pytester) -> None:
+    """A sandbox and a client that tests share are as before after each fault."""
+    pytester.makeini("[pytest]\nseic_sandbox_scope = session")
+    pytester.makepyfile(
+        """
+        import pytest
+        import seic
+
+        @pytest.fixture(scope="session")
+        def client(seic_sandbox):
+            with seic.Client(seic_sandbox.config(certificate=True)) as client:
+                yield client
+
+        def test_one(client):
+            client.get("/v1/investments/accounts")
+
+        def test_two(seic_sandbox, client, seic_fault):
+            assert client.get("/v1/investments/accounts").status_code == 200
+            assert not seic_sandbox.refused_certificates
+            (own,) = seic_sandbox.issued_certificates
+            assert seic_sandbox.received()[-1].thumbprint == own.thumbprint
+        """
+    )
+    rows, result = run(pytester)
+
+    result.assert_outcomes(passed=2)
+    assert {"certificate refused", "certificate replaced"} <= {*broken(result, "test_two")}, rows

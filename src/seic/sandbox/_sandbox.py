@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,13 @@ from seic.sandbox._token_registry import TokenRegistry
 
 _MINUTE = 60.0
 _DAY = 86400.0
+
+_running: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def find_sandbox(origin: str) -> Sandbox | None:
+    """Return the running sandbox of this process whose mtls host has an origin, such as `https://localhost:8443`."""
+    return next((one for one in list(_running) if one._has_mtls_url(origin)), None)  # noqa: SLF001 - of this module
 
 
 class Sandbox(SandboxCredentials, SandboxControls):
@@ -179,9 +187,11 @@ class Sandbox(SandboxCredentials, SandboxControls):
         hosts: tuple[HostName, ...] = ("api",) if self._behind_proxy else ("api", "mtls")
         self._server = LoopbackServer([self._host(host) for host in hosts])
         self._ports = dict(zip(hosts, self._server.start(), strict=True))
+        _running.add(self)
 
     def stop(self) -> None:
         """Stop the hosts, close every connection and end the thread; a second call changes nothing."""
+        _running.discard(self)
         self._ports = {}
         if self._server is not None:
             self._server.stop()
@@ -262,6 +272,9 @@ class Sandbox(SandboxCredentials, SandboxControls):
             has = "only proxy_url: the proxy has the hosts" if self._behind_proxy else "no proxy_url"
             raise RuntimeError(f"a sandbox with behind_proxy={self._behind_proxy} has {has}")
         return f"{scheme}://localhost:{self._ports[host]}"
+
+    def _has_mtls_url(self, origin: str) -> bool:
+        return "mtls" in self._ports and self.mtls_url == origin
 
     def issue(
         self,

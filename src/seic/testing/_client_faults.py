@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -12,13 +12,12 @@ import attrs
 import httpx
 import pytest
 
-from seic import _identity
+from seic._concurrency import run_in_thread
 from seic._httpx import httpx_of
-from seic._network.error_translator import _certificate_connect_error
 from seic._tokens import exchange
 from seic._tokens.store_guard import StoreGuard
 from seic._transport import AsyncTransport, Transport
-from seic._x509.reasons import Reason
+from seic.testing._certificate_faults import refuse_certificate, replace_certificate
 from seic.testing._patches import read_time_from
 
 #: The requests or calls that a fault applies to; `certificate`: API requests with a client certificate.
@@ -43,6 +42,8 @@ class ClientFault:
         outcome: Returns the outcome of a request that has it; the request is then not sent.
         delay: Seconds by which a request is delayed.
         before: Is called before the request.
+        change: Changes the certificate before the request, and returns an error to raise in its place. It gets the
+            transport, the request, and the stack of what ends the change. It blocks.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ClientFault:
     outcome: Callable[[Any], Outcome] = _nothing
     delay: float = 0.0
     before: Callable[[], object] = bool
+    change: Callable[[Any, Any, ExitStack], Exception | None] | None = None
 
 
 def _respond(status: int, content: str = "", **headers: str) -> Callable[[Any], Outcome]:
@@ -64,21 +66,6 @@ def _fail(kind: str, message: str) -> Callable[[Any], Outcome]:
         return failure
 
     return fail
-
-
-def _refuse_certificate(request: Any) -> Outcome:
-    message = f"{request.url.host}: the server refused the client certificate (injected)"
-    kind: Any = _certificate_connect_error(httpx_of(type(request)))
-    failure: Exception = kind(message, reason=Reason.REFUSED.value, request=request)
-    return failure
-
-
-def _renew_certificates() -> None:
-    """Let each identity have another generation, so that all connections are opened again."""
-    for identity in list(_identity._identities.values()):  # noqa: SLF001 - of this package
-        credential = identity._credential  # noqa: SLF001
-        if credential is not None:
-            identity._replace(credential.certificate, credential.trust)
 
 
 class _NextHour:
@@ -118,8 +105,8 @@ FAULTS = (
         once=True,
         outcome=_fail("RemoteProtocolError", "Server disconnected without sending a response. (injected)"),
     ),
-    ClientFault(name="certificate refused", place="certificate", outcome=_refuse_certificate),
-    ClientFault(name="certificate renewed", place="certificate", before=_renew_certificates),
+    ClientFault(name="certificate refused", place="certificate", change=refuse_certificate),
+    ClientFault(name="certificate replaced", place="certificate", once=True, change=replace_certificate),
     ClientFault(name="clock ahead by an hour", place="api", once=True, before=_jump),
     ClientFault(name="store down", place="store", outcome=lambda _: ConnectionError("the store is down (injected)")),
 )
@@ -136,6 +123,7 @@ class FaultInjection:
     def __init__(self) -> None:
         self.fault: ClientFault | None = None
         self.places: set[FaultPlace] = set()
+        self._changes = ExitStack()
 
     @contextmanager
     def start(self, fault: ClientFault | None) -> Iterator[None]:
@@ -143,11 +131,12 @@ class FaultInjection:
         self.places.clear()
         self.fault = fault
         before = read_time_from(time)
-        try:
-            yield
-        finally:
-            self.fault = None
-            read_time_from(before)
+        with ExitStack() as self._changes:
+            try:
+                yield
+            finally:
+                self.fault = None
+                read_time_from(before)
 
     def take(self, place: FaultPlace) -> ClientFault | None:
         """Return the fault of a request."""
@@ -177,19 +166,29 @@ class FaultInjection:
     def _install_api(self, patch: pytest.MonkeyPatch) -> None:
         send, send_sync = AsyncTransport.handle_async_request, Transport.handle_request
 
-        def outcome_of(transport: Any, request: Any) -> Outcome:
+        def fault_of(transport: Any, request: Any) -> ClientFault | None:
             transport._guard.check(request.url)  # noqa: SLF001
             fault = self.take("api")
             if transport._config.certificate is not None:  # noqa: SLF001
                 fault = self.take("certificate") or fault
-            return None if fault is None else fault.outcome(request)
+            return fault
 
         async def send_with(transport: Any, request: Any) -> Any:
-            outcome = outcome_of(transport, request)
+            outcome: Outcome = None
+            fault = fault_of(transport, request)
+            if fault is not None and fault.change is not None:
+                outcome = await run_in_thread(fault.change, transport, request, self._changes)
+            elif fault is not None:
+                outcome = fault.outcome(request)
             return await send(transport, request) if outcome is None else _response(outcome, httpx_of(type(request)))
 
         def send_sync_with(transport: Any, request: Any) -> Any:
-            outcome = outcome_of(transport, request)
+            outcome: Outcome = None
+            fault = fault_of(transport, request)
+            if fault is not None and fault.change is not None:
+                outcome = fault.change(transport, request, self._changes)
+            elif fault is not None:
+                outcome = fault.outcome(request)
             return send_sync(transport, request) if outcome is None else _response(outcome, httpx_of(type(request)))
 
         patch.setattr(AsyncTransport, "handle_async_request", send_with)
