@@ -311,7 +311,7 @@ class Identity:
             tried = new_credential(certificate or before.certificate, trust or before.trust, self.generation)
             reloader.is_final = True
             self.probes.check(tried, before, self._files())
-        with self._lock:
+        with self._lock.of_process[os.getpid()]:  # as `with self._lock`, in half the steps
             if self._credential is not None:
                 self._replace(certificate or self._credential.certificate, trust or self._credential.trust)
             reloader.value = fresh
