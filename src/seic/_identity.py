@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import functools
 import os
+import threading
 import time
 import warnings
 import weakref
@@ -43,11 +44,6 @@ _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
 _T = TypeVar("_T")
 
 
-# A function, because freezegun replaces `datetime.datetime`, which a partial would have bound before.
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 class Identity:
     """One identity over time; made by `shared_identity`.
 
@@ -72,7 +68,7 @@ class Identity:
         ca: CaSource | None = None,
         account: str | None = None,
         strict: bool = False,
-        now: Callable[[], dt.datetime] = _utc_now,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),  # freezegun replaces the class
         monotonic: Callable[[], float] = time.monotonic,
         callback_interval: float = 60.0,
         watch: bool = True,
@@ -90,7 +86,7 @@ class Identity:
         self._used_at: float | None = None
         self._monotonic = monotonic
         self.probes = CredentialProbes(enabled=probe)
-        self._lock, self._recovery = ForkSafeLock(), ForkSafeLock()
+        self._locks, self._recovery = ForkSafeLock(), ForkSafeLock()
         #: Whether the last check found files that have changed and were neither loaded nor refused.
         self.is_settling = False
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
@@ -207,8 +203,9 @@ class Identity:
             self._trusts.check(urgent=urgent, wait=urgent or wait, file_state=file_state)
             is_settling = self._trusts.is_settling
         if self._certificates is not None and credential.certificate is not None:
-            # First: the expiry of a certificate is not told after its rotation.
-            self._notice_expiry(credential.certificate)
+            # First: the expiry of a certificate is not told after its rotation, nor while its files change.
+            if not self.is_settling:
+                self._notice_expiry(credential.certificate)
             is_due = self._valid_from is not None and self._now() >= self._valid_from
             self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due, file_state=file_state)
             is_settling |= self._certificates.is_settling
@@ -286,6 +283,10 @@ class Identity:
         """Tell listeners of each rotation for as long as they live."""
         self._audience.add(weakref.ref(listeners, self._audience.discard))
 
+    @property
+    def _lock(self) -> threading.RLock:
+        return self._locks.of_process[os.getpid()]
+
     def _build(self) -> Credential:
         # Off the lock: a source may hang.
         _ = self.certificate
@@ -305,13 +306,12 @@ class Identity:
     def _use(
         self, reloader: Reloader[_T], fresh: _T, certificate: ClientCertificate | None, trust: TrustStore | None
     ) -> None:
-        """Replace the certificate, the trust or both by what a reloader has read, unless its probe fails."""
         before = self._credential
         if before is not None and self.probes.enabled and before.is_valid(self._now()):
             tried = new_credential(certificate or before.certificate, trust or before.trust, self.generation)
             reloader.is_final = True
             self.probes.check(tried, before, self._files())
-        with self._lock.of_process[os.getpid()]:  # as `with self._lock`, in half the steps
+        with self._lock:
             if self._credential is not None:
                 self._replace(certificate or self._credential.certificate, trust or self._credential.trust)
             reloader.value = fresh
