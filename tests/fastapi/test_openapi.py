@@ -23,7 +23,7 @@ from seic.fastapi import (
     lifespan,
     problem_of,
 )
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, Site
 
@@ -33,7 +33,7 @@ def operation(app: FastAPI, path: str, method: str = "get") -> Any:
     return app.openapi()["paths"][path][method]
 
 
-def test_errors_are_in_the_document(gateway: FakeGateway) -> None:
+def test_errors_are_in_the_document(gateway: MockProvider) -> None:
     """For each operation, added before or after the handlers, directly or with a router."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     router = APIRouter()

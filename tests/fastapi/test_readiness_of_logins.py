@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from seic.fastapi import Logins, lifespan, readiness_route
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.readiness import BROWSER, certificate
 
@@ -110,7 +110,7 @@ def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: in
     assert reply.json()["logins"]["seic"]["certificate"]["status"] == ("pass" if word == "idle" else word)
 
 
-def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> None:
+def test_unused_logins_do_not_hide_that_a_client_works(gateway: MockProvider) -> None:
     """An application whose users sleep is ready."""
     logins = logins_of(FakePlatform())
     run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway, warm=True)
@@ -123,7 +123,7 @@ def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> 
     assert "Not everything below has been tried yet." in page
 
 
-def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
+def test_clients_and_logins_are_reported_together(gateway: MockProvider) -> None:
     """Each has its name, the worst decides; a mounted application reports the same."""
     logins = logins_of(FakePlatform(), certificate=certificate(left=1))
     run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import httpx
 
 import seic
-from tests._support.fakes.gate import Gate
+from tests._support.gate import Gate
 
 #: Seconds after which a test that would hang fails; nothing in memory takes as long.
 PATIENCE = 10.0
