@@ -76,7 +76,8 @@ class Crowd:
             if self._arrived == 2:
                 self._both.set()
             await self._both.wait()
-        return await self._provider.handle_async_request(request)
+        response: httpx.Response = await self._provider.handle_async_request(request)
+        return response
 
 
 async def test_two_concurrent_challenges_of_the_api() -> None:

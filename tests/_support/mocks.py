@@ -97,7 +97,7 @@ def record_bodies(mock: MockProvider, path: str) -> list[bytes]:
 
 
 def api_requests(mock: MockProvider) -> list[tuple[str, str]]:
-    """Return method and path of each request that is no token request."""
+    """Return method and path of each request except token requests."""
     return [(one.method, one.url.path) for one in mock.requests if b"grant_type" not in one.content]
 
 

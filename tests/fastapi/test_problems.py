@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 import seic
 from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
 from seic.testing import MockProvider
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -204,7 +204,7 @@ def test_a_failed_connection_to_the_host_of_logins(
     kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: MockProvider
 ) -> None:
     """Users may log in at another host than the application's clients call."""
-    people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
+    people = PlatformMock().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
     own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     app = FastAPI(lifespan=own if with_clients else logins.lifespan)

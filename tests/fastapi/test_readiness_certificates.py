@@ -16,7 +16,7 @@ import seic
 from seic.fastapi import Logins, lifespan, readiness_route
 from seic.sandbox import CertificateAuthority
 from seic.testing import MockProvider
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from tests._support.platform_mock import CALLBACK, PlatformMock
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
@@ -78,7 +78,7 @@ async def test_a_blocked_certificate_callback_delays_no_probe(
 
     app = FastAPI(routes=[readiness_route("/ready")])
     if at_logins:
-        platform = FakePlatform()
+        platform = PlatformMock()
         logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
         running = lifespan({}, also=logins.lifespan)
     else:

@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 import seic.otel
 from seic.fastapi import Logins, lifespan
 from seic.testing import MockProvider
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY
 from tests._support.observatory import Observatory
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_refusal_at_the_start_is_counted(gateway: MockProvider, seen: Observat
 
 def test_each_client_and_logins_have_their_names(gateway: MockProvider, seen: Observatory) -> None:
     """Requests of clients and of users are recorded."""
-    platform = FakePlatform()
+    platform = PlatformMock()
     logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, name="people", transport=platform)
     configs = {"one": gateway.config(), "two": gateway.config()}
     run = lifespan(configs, also=logins.lifespan, transport=gateway, warm=True, instrument=True)

@@ -118,7 +118,7 @@ class MockProvider(MockTokenEndpoint, AsyncBaseTransport, BaseTransport):
         """Answer requests with what a function returns for each; see `add_response`.
 
         Args:
-            callback: Returns an `httpx.Response` or its arguments, such as `{"status_code": 200, "json": {}}`.
+            callback: Returns an `httpx.Response` or its arguments, such as `{"json": {}}`; 200 is the default.
             method: The method of the requests.
             path: The path of the requests.
             times: The number of requests.
@@ -194,7 +194,7 @@ class MockProvider(MockTokenEndpoint, AsyncBaseTransport, BaseTransport):
                 "extensions": answer.extensions,
                 **body,
             }
-        response = module.Response(**answer)
+        response = module.Response(**{"status_code": 200, **answer})
         if (header := self._provider.tracking_header) is not None:
             response.headers.setdefault(header, f"track-{next(self._tracking_ids)}")
         if "DPoP" in request.headers and (nonce := self._dpop.nonces.get(request.url.path)) is not None:

@@ -27,8 +27,8 @@ _LOST = httpx.ReadError("the connection broke")
 
 
 @attrs.frozen
-class _Hold:
-    """What token requests wait for.
+class _WaitingRequests:
+    """Token requests that wait for their end.
 
     Args:
         issued: Whether a request is answered when it arrives, so that only its response is late.
@@ -58,7 +58,7 @@ class MockTokenEndpoint:
         self._tokens = tokens
         self._dpop = MockDPoP()
         self._lost = 0
-        self._hold: _Hold | None = None
+        self._hold: _WaitingRequests | None = None
         self._arrived: SharedFuture[None] = SharedFuture()
 
     def config(self, **changes: Any) -> Config:
@@ -140,7 +140,7 @@ class MockTokenEndpoint:
             issued: Answer each when it arrives, so that only its response is late.
         """
         self._arrived = SharedFuture()
-        self._hold = _Hold(issued)
+        self._hold = _WaitingRequests(issued)
 
     def release_tokens(self) -> None:
         """Let the token requests continue that wait, and all others."""
@@ -304,7 +304,7 @@ class MockTokenEndpoint:
         token = _token_of(request)
         return self._tokens.seconds_left(token) > 0 and self._dpop.is_bound(token, has_proof="DPoP" in request.headers)
 
-    def _arrive(self, form: dict[str, str]) -> _Hold | None:
+    def _arrive(self, form: dict[str, str]) -> _WaitingRequests | None:
         if "grant_type" not in form:
             return None
         self.forms.append(form)

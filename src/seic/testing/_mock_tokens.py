@@ -22,8 +22,8 @@ def random_token(_kind: str, _number: int) -> str:
 
 
 @attrs.frozen
-class _Login:
-    """A login or a grant: what its tokens have in common.
+class _MockLogin:
+    """The tokens that descend from one login or grant (RFC 9700 §4.14.2).
 
     Args:
         family: Names the tokens that descend from it.
@@ -44,13 +44,13 @@ class _Code:
         challenge: The code challenge (RFC 7636); None without one.
     """
 
-    login: _Login
+    login: _MockLogin
     ends: float
     challenge: str | None
 
 
 class MockTokens:
-    """What is valid, and for whom; refresh tokens rotate, and reuse ends the family (RFC 9700 §4.14.2).
+    """The valid tokens and their users; refresh tokens rotate, and reuse ends the family (RFC 9700 §4.14.2).
 
     Attributes:
         issued: All access and refresh tokens and codes, also those that are no longer valid.
@@ -62,26 +62,26 @@ class MockTokens:
         self.reused: list[str] = []
         self._monotonic = monotonic
         self._create = create
-        self._access: dict[str, tuple[float, _Login]] = {}
-        self._refresh: dict[str, _Login] = {}
-        self._used: dict[str, _Login] = {}
+        self._access: dict[str, tuple[float, _MockLogin]] = {}
+        self._refresh: dict[str, _MockLogin] = {}
+        self._used: dict[str, _MockLogin] = {}
         self._codes: dict[str, _Code] = {}
         self._used_codes: set[str] = set()
         self._ended: set[int] = set()
         self._families = 0
 
-    def login(self, username: str | None = None) -> _Login:
+    def login(self, username: str | None = None) -> _MockLogin:
         """Return a login of its own."""
         self._families += 1
-        return _Login(self._families, username)
+        return _MockLogin(self._families, username)
 
-    def create_access(self, login: _Login, number: int, lifetime: Any) -> str:
+    def create_access(self, login: _MockLogin, number: int, lifetime: Any) -> str:
         """Return a new access token; a lifetime that is not a number has no end."""
         token = self._create("access", number)
         self.accept_access(token, lifetime, login)
         return token
 
-    def accept_access(self, token: str, lifetime: Any, login: _Login | None = None) -> None:
+    def accept_access(self, token: str, lifetime: Any, login: _MockLogin | None = None) -> None:
         """Let an access token be valid."""
         try:
             ends = self._monotonic() + float(lifetime)
@@ -90,18 +90,18 @@ class MockTokens:
         self.issued.append(token)
         self._access[token] = ends, login or self.login()
 
-    def create_refresh(self, login: _Login, number: int) -> str:
+    def create_refresh(self, login: _MockLogin, number: int) -> str:
         """Return a new refresh token."""
         token = self._create("refresh", number)
         self.accept_refresh(token, login)
         return token
 
-    def accept_refresh(self, token: str, login: _Login | None = None) -> None:
+    def accept_refresh(self, token: str, login: _MockLogin | None = None) -> None:
         """Let a refresh token be valid."""
         self.issued.append(token)
         self._refresh[token] = login or self.login()
 
-    def use_refresh(self, token: str, *, rotates: bool) -> _Login | None:
+    def use_refresh(self, token: str, *, rotates: bool) -> _MockLogin | None:
         """Return the login of a refresh token, which can be used once if it rotates; None if it is refused."""
         login = self._refresh.get(token)
         if login is None or login.family in self._ended:
@@ -121,7 +121,7 @@ class MockTokens:
         self._codes[code] = _Code(self.login(username), ends, challenge)
         return code
 
-    def use_code(self, code: str, verifier: str) -> _Login | None:
+    def use_code(self, code: str, verifier: str) -> _MockLogin | None:
         """Return the login of a code, which can be used once; None if it is refused. An unknown code is accepted."""
         if code in self._used_codes:
             return None
