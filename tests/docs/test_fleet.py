@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seic._tokens.refresh_policy import CHECK_AFTER
+from seic._tokens.shared_state import INTERVAL
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
 
@@ -25,3 +26,5 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
     assert f"after {CHECK_AFTER:.0f} seconds in the background" in text
     assert f"for {2 * CHECK_AFTER:.0f} seconds at most" in text
+    assert f"once in {INTERVAL:.0f} seconds at most" in text
+    assert f"the last use | {INTERVAL + 2 * CHECK_AFTER:.0f} s" in text

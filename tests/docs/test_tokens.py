@@ -68,6 +68,7 @@ _TESTS = {
         "tokens/test_stores",
         "tokens/test_token_checks",
         "tokens/test_unsaved_tokens",
+        "tokens/test_shared_state",
         "tokens/test_claims",
         "tokens/test_memory_store",
     ],

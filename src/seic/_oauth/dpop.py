@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -95,7 +96,7 @@ class DPoP(Unpicklable):
             api: True for an API request, False for a token request.
         """
         nonce = headers.get("DPoP-Nonce")
-        if nonce is None or len(nonce) > _LONGEST_NONCE or not is_header_safe(nonce):
+        if nonce is None or not _is_nonce(nonce):
             return False
         self._nonces[(_origin(request.url), api)] = nonce
         sent = claims_of(request.headers.get("DPoP", "")) or {}
@@ -124,6 +125,23 @@ class DPoP(Unpicklable):
             raise InvalidTokenResponse(
                 f"{host} answered with a token that is bound to another key (RFC 9449 §6.1)", problem="cnf"
             )
+
+
+def known_nonces(dpop: DPoP) -> dict[str, str]:
+    """Return the last nonce of each server, for other processes with the same key."""
+    return {f"{'api' if is_api else 'token'} {origin}": nonce for (origin, is_api), nonce in dpop._nonces.items()}  # noqa: SLF001
+
+
+def add_nonces(dpop: DPoP, nonces: object) -> None:
+    """Take the nonces of another process, from an entry that anyone may have written; own ones are newer."""
+    for name, nonce in nonces.items() if isinstance(nonces, Mapping) else ():
+        kind, _, origin = str(name).partition(" ")
+        if isinstance(nonce, str) and _is_nonce(nonce):
+            dpop._nonces.setdefault((origin, kind == "api"), nonce)  # noqa: SLF001
+
+
+def _is_nonce(text: str) -> bool:
+    return len(text) <= _LONGEST_NONCE and is_header_safe(text)
 
 
 def wants_nonce(*, status: int, headers: httpx.Headers, body: bytes = b"") -> bool:

@@ -70,11 +70,13 @@ class EntryKey(str):
 
     def derive(self, purpose: str) -> EntryKey | None:
         """Return the key of another entry about the same secrets; None if it would not include all of them."""
-        if not self.is_complete:
-            return None
+        return self.entry(purpose) if self.is_complete else None
+
+    def entry(self, purpose: str) -> EntryKey:
+        """Return the key of another entry about the same token."""
         digest = hashlib.sha256(f"{purpose} {self}".encode()).hexdigest()
         key = EntryKey(self[:CLIENT_DIGITS] + digest[CLIENT_DIGITS:])
-        key.secrets, key.is_complete = self.secrets, True
+        key.secrets, key.is_complete = self.secrets, self.is_complete
         return key
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

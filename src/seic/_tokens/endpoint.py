@@ -15,7 +15,7 @@ import attrs
 import httpx
 
 from seic._concurrency import run_in_thread
-from seic._errors import SeicError, TokenRequestRefused
+from seic._errors import CertificateError, ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Emit, SecretRejected, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
@@ -30,6 +30,7 @@ from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._setting_names import SettingNames
 from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
@@ -81,6 +82,8 @@ class TokenEndpoint(Unpicklable):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     #: Returns a likely cause of a refusal that lies outside the credentials, or None.
     hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
+    #: The variables or keys of the client's settings, for messages.
+    setting_names: SettingNames = attrs.field(default=SettingNames(), repr=False)
     #: Reads the provider and the endpoint's URL from the issuer's metadata; None if both are known. `url` is the
     #: issuer's until then.
     metadata: Callable[[], Awaitable[tuple[Provider, str]]] | None = attrs.field(default=None, repr=False)
@@ -109,7 +112,8 @@ class TokenEndpoint(Unpicklable):
             SeicError: The metadata cannot be read or used; see `discover`.
         """
         if self.metadata is not None:
-            self.provider, self.url = await self.metadata()
+            with self.setting_names.rename_errors():
+                self.provider, self.url = await self.metadata()
             self.host = _netloc(self.url)
             self.metadata = None
 
@@ -156,7 +160,11 @@ class TokenEndpoint(Unpicklable):
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
-        return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        try:
+            return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        except (CertificateError, ConfigurationError) as error:
+            renamed = self.setting_names.of_error(error)
+        raise renamed from renamed.__cause__
 
     async def request(
         self,
@@ -228,7 +236,7 @@ class TokenEndpoint(Unpicklable):
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send a request and return the whole reply; see `exchange`."""
         reply = await exchange(self.transports, request, seconds=seconds, provider=self.provider, wall=self.clock.wall)
-        return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
+        return attrs.evolve(reply, host=self.host, setting_names=self.setting_names)
 
     def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
         assert self.dpop is not None  # noqa: S101  # for the type checker

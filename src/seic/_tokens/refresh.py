@@ -33,6 +33,7 @@ from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import TokenEndpoint
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.refused_credentials import RefusedCredentials
+from seic._tokens.shared_state import SharedState
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
 from seic._tokens.token_result import TokenResult, newer, obtained_before
@@ -42,11 +43,10 @@ _LOOK_FIRST, _LOOK_MAX = 0.01, 0.2
 
 
 class _Choice(NamedTuple):
-    """The grant of the next request; `is_own` tells the configured one."""
+    """The grant of the next request; `is_own` tells the configured one, `secret` what it uses up."""
 
     grant: GrantParameters
     is_own: bool
-    #: The refresh token or code that it uses up, and the state of that.
     secret: str | None = None
     state: UseState = UseState.UNUSED
     login_id: str | None = None
@@ -64,13 +64,14 @@ class RefreshRunner:
     A stored token of an earlier login gives way to a code or refresh token in the grant that was never sent. If the
     provider refuses that one, the stored token is used after all: the grant may be the older of the two.
 
-    The arguments are those of `CachingTokenSource`, and `limit`, the seconds for a refresh in all, the store included.
+    Most arguments are those of `CachingTokenSource`; `limit` is the seconds for a refresh, the store included.
     """
 
     endpoint: TokenEndpoint
     cache: TokenCache
     guard: StoreGuard | None
     refused: RefusedCredentials
+    shared: SharedState
     memory: SingleUseMemory
     policy: RefreshPolicy
     idle_lifetime: float | None
@@ -123,7 +124,7 @@ class RefreshRunner:
 
     def to_cache(self, obtained: TokenResult, refresh_id: int = 0) -> CachedToken:
         """Return a token with its deadlines."""
-        return CachedToken(
+        cached = CachedToken(
             obtained.token,
             now=obtained.now,
             wall=obtained.wall,
@@ -133,6 +134,9 @@ class RefreshRunner:
             refresh_id=0 if obtained.stored else refresh_id,
             scheme=self.endpoint.provider.authorization_scheme,
         )
+        if obtained.stored:
+            self.shared.apply(cached)
+        return cached
 
     def failed(self, pending: PendingRefresh, error: BaseException) -> SeicError | None:
         """Remember a failure and report it; return the error for the waiters, None if the refresh was given up."""
@@ -280,7 +284,7 @@ class RefreshRunner:
 
     async def _ends_early(self, pending: PendingRefresh) -> bool:
         """Whether nothing is requested: the token in use is in the store, or the refused secrets are the same."""
-        token, clock = self.cache.token, self.endpoint.clock
+        token = self.cache.token
         try:
             if pending.refusal is not None:
                 with anyio.fail_after(self.limit):
@@ -288,11 +292,10 @@ class RefreshRunner:
                         self.cache.forget_refusal()
                         return False
             else:
-                if self.guard is None or pending.force or not token.is_check_due(clock.monotonic(), clock.wall()):
+                if self.guard is None or pending.force or not token.token.access_token:
                     return False
-                if not await self.guard.confirms(self.store_key(self.identity()), token.token):
+                if not await self.shared.confirms(self.store_key(self.identity()), token):
                     return False
-                token.mark_checked(clock.monotonic())
         except BaseException as error:
             if not isinstance(error, Exception) or was_cancelled(error):
                 self.cache.abandon(pending)
@@ -307,16 +310,18 @@ class RefreshRunner:
         if self.guard is None or not self.guard.has_claims:
             return None
         clock, pause = self.endpoint.clock, _LOOK_FIRST
-        # A moment more than a refresh may take, with a look into the store before it and a save after it.
+        # More than a refresh may take, with a look into the store before it and a save after it.
         seconds = self.endpoint.timeout + 3 * PATIENCE
         ends = clock.monotonic() + seconds + 2 * PATIENCE
+        await self.shared.read(key)
         while True:
             if (obtained := await self._shared(pending, key)) is not None:
                 return obtained
-            if await self.guard.claim(key, seconds):
+            if is_ours := await self.guard.claim(key, seconds):
                 at_last.callback(self.guard.release, key)
-                if self.endpoint.grant.is_repeatable and self.cache.token.token.refresh_token is None:
-                    await self.refused.check(key)
+            if self.endpoint.grant.is_repeatable and self.cache.token.token.refresh_token is None:
+                await self.refused.check(key)
+            if is_ours:
                 return None
             if clock.monotonic() >= ends:
                 raise TokenEndpointUnavailable(
@@ -346,10 +351,9 @@ class RefreshRunner:
         if self.guard is None:
             return None
         stored = await self.guard.load(key)
-        configured = self.endpoint.grant
-        if stored is None or (self._is_unused(configured) and stored.login_id not in (None, configured.login_id)):
-            return None
-        return stored
+        grant = self.endpoint.grant
+        is_other = stored is None or (self._is_unused(grant) and stored.login_id not in (None, grant.login_id))
+        return None if is_other else stored
 
     def _is_unused(self, grant: GrantParameters) -> bool:
         secret = grant.single_use_secret

@@ -164,6 +164,13 @@ class CachedToken:
         self._idle = math.inf if idle_lifetime is None else idle_lifetime * (1 - _IDLE_MARGIN)
         self.idle_at = now + self._idle
         self.wall_until = min(wall + self._idle, self._wall_end)
+        #: The last use that other processes know of, by the monotonic clock.
+        self.shared_use = self.last_used
+
+    @property
+    def last_used(self) -> float:
+        """The monotonic time of its last use, or of its request; 0 without an idle lifetime."""
+        return 0.0 if self._idle == math.inf else self.idle_at - self._idle
 
     def mark_used(self, now: float, wall: float) -> None:
         """Note that the API accepted it; the clocks are those from before the request."""
@@ -195,6 +202,10 @@ class CachedToken:
         """Whether it is fresh, and only to be compared with the one in the store."""
         is_fresh = now < self._own_times[0] and now < self.idle_at and wall < self.wall_until
         return is_fresh and now >= self.renew_at
+
+    def is_only_idle(self, now: float, wall: float) -> bool:
+        """Whether it is fresh, unless nobody has used it for too long."""
+        return now < self._own_times[0] and self._idle != math.inf and (now >= self.idle_at or wall >= self.wall_until)
 
     def freshness(self, now: float, wall: float) -> Freshness:
         """Return what it may be used for."""

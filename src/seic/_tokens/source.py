@@ -23,6 +23,7 @@ from seic._tokens.exchange import without_frames
 from seic._tokens.refresh import RefreshRunner
 from seic._tokens.refresh_policy import CachedToken, Freshness, RefreshPolicy
 from seic._tokens.refused_credentials import RefusedCredentials
+from seic._tokens.shared_state import SharedState
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.store import TokenStore
 from seic._tokens.store_guard import PATIENCE, StoreGuard
@@ -84,6 +85,7 @@ class CachingTokenSource:
             cache=self.cache,
             guard=self._guard,
             refused=RefusedCredentials(guard=self._guard, clock=clock, host=endpoint.host),
+            shared=SharedState(guard=self._guard, clock=clock, idle_lifetime=idle_lifetime, dpop=endpoint.dpop),
             memory=self._memory,
             policy=policy or RefreshPolicy(),
             idle_lifetime=idle_lifetime,
@@ -260,11 +262,13 @@ class CachingTokenSource:
             if not await pending.future.wait(_CLOSING):
                 self.cache.abandon(pending)
         if self._guard is not None:
+            self._runner.shared.write(self.cache.token, closing=True)
             await self._guard.aclose(_CLOSING)
         self._memory.remove_user(self)
 
     def close(self) -> None:
         """End background work; the blocking twin of `aclose`."""
+        self._runner.shared.write(self.cache.token, closing=True)
         if (pending := self._pending_here()) is not None:
             pending.close()
         elif self.cache.pending is not None or (self._guard is not None and self._guard.is_busy):

@@ -140,6 +140,12 @@ class StoreGuard:
         """Save an entry other than the token."""
         await self._answer("save", lambda: self._store.save(key, entry))
 
+    def note_soon(self, key: str, entry: Token) -> None:
+        """Save an entry other than the token; nobody waits for it."""
+        if not self._is_paused("save"):
+            # Without an event: it only saves others a request.
+            self._begin("save", lambda: self._store.save(key, entry), lambda _: None)
+
     async def save(self, key: str, token: Token) -> None:
         """Save the token under the key; wait for that only if it has a refresh token."""
         self._reset_after_fork()

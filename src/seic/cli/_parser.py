@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         hint = (
             "; curl's own options follow `--`, as in `seic curl -- -s /path`" if hasattr(options, "arguments") else ""
         )
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        options.command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
 
 
@@ -103,4 +103,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add_command in _COMMANDS:
         add_command(commands, common)
+    _name_commands(parser)
     return parser
+
+
+def _name_commands(parser: argparse.ArgumentParser) -> None:
+    """Set the parser of each command, and of each action of one, whose usage belongs to a mistake."""
+    parser.set_defaults(command=parser)
+    # argparse has no public way to the parsers of commands.
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for command in action.choices.values():
+                _name_commands(command)
