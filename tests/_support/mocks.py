@@ -40,11 +40,11 @@ def mock_of(**options: Any) -> MockProvider:
     return mock
 
 
-def gateway_mock() -> MockProvider:
+def gateway_mock(*, expires_in: float = 3600) -> MockProvider:
     """Return the SEI gateway, which sends numbers as texts."""
     mock = mock_of(
         provider=seic.SEI_GATEWAY,
-        expires_in="3600",
+        expires_in=str(expires_in),
         client_id="AppKey-1",
         client_secret="AppSecret-1",
         grant=seic.ClientCredentials(username="svc-user", password="password-1"),
