@@ -161,6 +161,16 @@ def fleet(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def oidc(session: nox.Session) -> None:
+    """Try settings alone against oidc-provider (needs node and npm)."""
+    session.install(EVERYTHING, *_group("tests"))
+    folder = session.cache_dir / "oidc"
+    session.run("npm", "install", "--prefix", str(folder), "oidc-provider@9.13.3", external=True)
+    env = {"OIDC_PROVIDER_MODULES": str(folder / "node_modules")}
+    session.run("pytest", "tests/oidc/checks.py", *session.posargs, env=env)
+
+
+@nox.session(python=ONE)
 def structure(session: nox.Session) -> None:
     """Print the figures of the structure: moves between files, sizes, names, threads."""
     session.install("--editable", EVERYTHING, *_group("types"))

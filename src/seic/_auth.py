@@ -106,6 +106,7 @@ class OAuth2Auth(AuthFlow):
             certificate=partial(attrgetter("certificate"), identity),
             dpop=config.dpop,
             hint=identity.hint,
+            replace_certificate=transports.replace_certificate if transport is None and config.certificate else None,
             setting_names=setting_names_of(config),
         )
 

@@ -33,6 +33,8 @@ _ADVICE_BY_CODE = {
     "unauthorized_client": "the application is not registered for this grant",
     "unsupported_grant_type": "the provider does not offer this grant",
     "invalid_scope": "check grant.scope",
+    # RFC 7009 §2.2.1.
+    "unsupported_token_type": "the provider does not revoke or describe tokens of this kind, such as signed ones",
     "invalid_target": "check grant.audience and grant.resource",
     "gateway.authentication.failure": "check client_id (the AppKey), client_secret (the AppSecret), and the service "
     "account: grant.username and grant.password",
