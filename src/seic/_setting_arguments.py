@@ -314,8 +314,10 @@ class ArgumentReader:
         place, key = self._settings.text("store"), self._settings.secret("store_key")
         if place is None:
             return None
+        # An error about the secret itself has its name already.
+        text = key() if callable(key) else key
         try:
-            return open_store(place, key() if callable(key) else key)
+            return open_store(place, text)
         except ConfigurationError as error:
             name = self._settings.name_of("store_key" if error.field == "key" else "store")
             raise ConfigurationError(f"{name}: {error.message.partition(': ')[2]}", field=name) from None
