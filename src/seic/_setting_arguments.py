@@ -126,6 +126,7 @@ class ArgumentReader:
             "ca": self._ca,
             "store": self._store,
             "token_timeout": lambda: settings.number("token_timeout"),
+            "rate_limit_timeout": lambda: settings.number("rate_limit_timeout"),
             "advisory_refresh": lambda: settings.margin("advisory_refresh"),
             "mandatory_refresh": lambda: settings.margin("mandatory_refresh"),
             "proxy": lambda: settings.text("proxy"),

@@ -98,6 +98,24 @@ async def test_seconds_to_expiry_are_read_from_the_current_token(gateway: FakeGa
     assert point.attributes == AT
 
 
+async def test_the_rest_of_a_pause_is_read_from_the_limit(gateway: FakeGateway, seen: Observatory) -> None:
+    """0 without a pause; a client without the setting has no point."""
+    gateway.api_plan.append(httpx.Response(429, headers={"Retry-After": "60"}))
+    async with (
+        gateway.client() as plain,
+        seic.AsyncClient(gateway.config(rate_limit_timeout=1), transport=gateway) as client,
+    ):
+        seen.instrument(plain)
+        assert seen.points("seic.rate_limit.remaining") == []
+        seen.instrument(client)
+        assert seen.point("seic.rate_limit.remaining").value == 0
+        await client.get("/v1/accounts")
+        point = seen.point("seic.rate_limit.remaining")
+
+    assert 0 < point.value <= 60
+    assert point.attributes == AT
+
+
 async def test_days_to_expiry_are_read_from_the_current_certificate(gateway: FakeGateway, seen: Observatory) -> None:
     """From the start; a client without a certificate, or whose callback fails, has no point."""
     end = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)

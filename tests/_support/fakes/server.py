@@ -35,6 +35,7 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         plan: Replies or exceptions for the next token requests; `"lose"` answers one, and loses the reply.
         tokens: The number of tokens issued.
         expires_in: The lifetime of the next tokens in seconds; None leaves the member out.
+        api_plan: Replies for the next requests of the API.
         dead: Access tokens that the API rejects.
         challenges: Whether a rejection has a `WWW-Authenticate` header.
         redirects: Status and location of the API's redirects, by path.
@@ -51,6 +52,7 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         self.requests: list[httpx.Request] = []
         self.forms: list[dict[str, str]] = []
         self.plan: deque[httpx.Response | Exception | Literal["lose"]] = deque()
+        self.api_plan: deque[httpx.Response] = deque()
         self.tokens = 0
         self.expires_in = expires_in
         self.dead: set[str] = set()
@@ -156,6 +158,8 @@ class FakeServer(httpx.AsyncBaseTransport, httpx.BaseTransport, abc.ABC):
         """Answer a request of the API."""
         if request.headers["Authorization"].partition(" ")[2] in self.dead:
             return self.reject()
+        if self.api_plan:
+            return self.api_plan.popleft()
         return self.redirect(request.url.path) or httpx.Response(200, json={"path": request.url.path})
 
     def redirect(self, path: str) -> httpx.Response | None:
