@@ -15,7 +15,7 @@ import httpx
 
 from seic._auth_flow import AuthFlow
 from seic._concurrency import ForkSafeLock, run_in_thread
-from seic._config import Config, network_of, refresh_policy_of
+from seic._config import Config, network_of, refresh_policy_of, setting_names_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._event_types import CertificateRotated, Event
 from seic._httpx import AnyTransport
@@ -106,6 +106,8 @@ class OAuth2Auth(AuthFlow):
             certificate=partial(attrgetter("certificate"), identity),
             dpop=config.dpop,
             hint=identity.hint,
+            replace_certificate=transports.replace_certificate if transport is None and config.certificate else None,
+            setting_names=setting_names_of(config),
         )
 
         async def read_metadata() -> tuple[Provider, str]:

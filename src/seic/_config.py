@@ -26,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.form_request import parse_url
 from seic._options import ConfigOptions
 from seic._public import publish
+from seic._setting_names import SettingNames
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.trust import SYSTEM, CaSource, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
@@ -148,8 +149,8 @@ class Config(Unpicklable):
     strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
     probe_rotation: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
-    # By argument, the variables or keys that hints name in its place; an argument, so that `attrs.evolve` keeps them.
-    _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
+    # For messages; an argument, so that `attrs.evolve` keeps them.
+    _setting_names: SettingNames = attrs.field(default=SettingNames(), eq=False, repr=False, alias="_setting_names")
 
     def __attrs_post_init__(self) -> None:
         """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
@@ -216,8 +217,8 @@ class Config(Unpicklable):
         from seic._settings import read_environment
 
         settings = read_environment(os.environ if environ is None else environ, given=changes)
-        with settings.rename_errors():
-            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
+        with settings.names.rename_errors():
+            return cls(**settings.arguments, **changes, _setting_names=settings.names)
 
     @classmethod
     @strip_frames
@@ -240,8 +241,8 @@ class Config(Unpicklable):
         from seic._settings import read_file
 
         settings = read_file(Path(path), profile, given=changes)
-        with settings.rename_errors():
-            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
+        with settings.names.rename_errors():
+            return cls(**settings.arguments, **changes, _setting_names=settings.names)
 
     @property
     def base_url(self) -> str:
@@ -331,6 +332,11 @@ class Config(Unpicklable):
         return str(url)
 
 
+def setting_names_of(config: Config) -> SettingNames:
+    """Return the variables or keys that a configuration's values came from."""
+    return config._setting_names  # noqa: SLF001 - private to users
+
+
 def network_of(config: Config) -> Network:
     """Return the proxy and the local address of a configuration's requests."""
     network = Network.of(
@@ -338,7 +344,7 @@ def network_of(config: Config) -> Network:
         local_address=config.local_address,
         trust_env=config.trust_env,
         shown_for=config.origin,
-        setting_names=config._setting_names,  # noqa: SLF001 - private to users
+        setting_names=setting_names_of(config).arguments,
     )
     network.check(config.origin)
     return network

@@ -38,6 +38,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             owner.released.wait(PATIENCE)
             self._answer(200, b"{}")
             return
+        if self.path in owner.replies:
+            self._answer(*owner.replies[self.path])
+            return
         if self.path != "/file":
             self._answer(404, b'{"error": "no such file"}')
             return
@@ -45,17 +48,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if owner.etag is not None:
             headers["ETag"] = owner.etag
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if match is not None and self.headers.get("If-Range", owner.etag) == owner.etag:
+        if match is not None and (owner.ignores_versions or self.headers.get("If-Range", owner.etag) == owner.etag):
             start = int(match[1])
             if start >= len(content):
                 self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                 return
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             content, status = content[start:], 206
-        self._answer(status, content, headers, cut=owner.cut)
+        self._answer(status, content, headers, cut=owner.cut, hold=owner.hold)
 
     def _answer(
-        self, status: int, content: bytes, headers: dict[str, str] | None = None, *, cut: int | None = None
+        self,
+        status: int,
+        content: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        cut: int | None = None,
+        hold: bool = False,
     ) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
@@ -63,6 +72,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[:cut])
+        if hold:
+            self.owner.released.wait(PATIENCE)
         self.close_connection = cut is not None
 
 
@@ -73,6 +84,9 @@ class FileServer:
         content: The file.
         etag: Its version; None for no `ETag`.
         cut: The bytes after which the connection is closed; None for all.
+        hold: Whether the connection is kept open before it is closed, until `released` is set.
+        ignores_versions: Whether parts are sent without regard to `If-Range`.
+        replies: Status, body and headers of further paths.
         requests: The headers of each GET.
         arrived: Set by a request for `/held`, which is answered when `released` is set.
     """
@@ -81,6 +95,8 @@ class FileServer:
         self.content = content
         self.etag: str | None = '"one"'
         self.cut: int | None = None
+        self.hold = self.ignores_versions = False
+        self.replies: dict[str, tuple[int, bytes, dict[str, str]]] = {}
         self.requests: list[dict[str, str]] = []
         self.arrived, self.released = threading.Event(), threading.Event()
         handler = type("_OwnHandler", (_Handler,), {"owner": self})

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from seic.sandbox import Sandbox
+from tests._support import pki
 from tests._support.authlib_site import SECRET, Site, open_site
 from tests._support.command import environment, variables_of
 from tests._support.command_case import Case
+from tests._support.file_server import FileServer
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +35,23 @@ def case(sandbox: Sandbox, tmp_path: Path) -> Iterator[Case]:
     """Return a healthy case, for a test to break."""
     with environment(variables_of(sandbox, tmp_path), tmp_path) as env, contextlib.ExitStack() as servers:
         yield Case(env, tmp_path, sandbox, servers)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[FileServer]:
+    """Return a file server, and set the variables of its client."""
+    (tmp_path / "root.pem").write_bytes(pki.authority().pem)
+    with FileServer() as one:
+        variables = {
+            "SEIC_API_HOST": f"localhost:{one.port}",
+            "SEIC_CA": str(tmp_path / "root.pem"),
+            "SEIC_CLIENT_ID": "app",
+            "SEIC_CLIENT_SECRET": "secret-of-the-app",
+            "SEIC_USERNAME": "svc-user",
+            "SEIC_PASSWORD": "password-of-the-user",
+        }
+        with environment(variables, tmp_path):
+            yield one
 
 
 @pytest.fixture

@@ -218,3 +218,29 @@ def test_no_secret_at_a_real_terminal(sandbox: Sandbox, env: pytest.MonkeyPatch)
 def test_python_runs_the_module() -> None:
     """`python -m seic` is the command."""
     assert run_program("--help") == run("--help")
+
+
+def test_wrong_arguments_of_an_action() -> None:
+    """The usage is that of the action."""
+    assert run("certs", "check", "--bogus").err.startswith("usage: seic certs check ")
+    assert run("token", "--bogus").err.startswith("usage: seic token ")
+
+
+def test_lines_end_with_a_word(env: pytest.MonkeyPatch) -> None:
+    """At a terminal of 80 columns: sentences, notes and events; in a pipe each is one line."""
+    for arguments in (["certs", "check"], ["-v", "token", "--force"]):
+        piped, shown = run(*arguments), run(*arguments, at_terminal=True)
+        assert max(map(len, (piped.out + piped.err).splitlines())) > 80
+        assert max(map(len, (shown.out + shown.err).splitlines())) <= 80
+
+
+def test_no_color(env: pytest.MonkeyPatch) -> None:
+    """Neither colours nor other styles."""
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        env.setenv("TERM", "xterm-256color")
+        assert "\x1b[" in run("config", "show", at_terminal=True).out
+        env.setenv(name, value)
+        for arguments in (["config", "show"], ["doctor"], ["certs", "check"], ["token", "--bogus"]):
+            shown = run(*arguments, at_terminal=True)
+            assert "\x1b" not in shown.out + shown.err
+        env.delenv(name)

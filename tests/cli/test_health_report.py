@@ -95,3 +95,10 @@ def test_two_profiles_are_compared(case: Case, tmp_path: Path) -> None:
     assert rows["check token"]["here"].startswith("failed: ")
     assert "client_id" not in rows
     assert "username" in run("doctor", "--against", "there").out
+
+
+def test_a_profile_that_cannot_be_read(case: Case) -> None:
+    """The comparison says so."""
+    shown = run("doctor", "--against", "absent")
+
+    assert "check settings\tnot set\tfailed: SEIC_PROFILE: " in shown.out

@@ -193,7 +193,8 @@ def test_a_provider_without_logins(platform: pytest.MonkeyPatch) -> None:
     refused = run("login")
 
     assert refused.code == 3
-    assert "authorize_url" in refused.err
+    assert "SEI gateway has no login in a browser; set SEIC_ISSUER" in refused.err
+    assert "SEI gateway has no login on another device (--device); " in run("login", "--device").err
 
 
 def _use(login: Finished) -> None:

@@ -1,39 +1,21 @@
-"""`seic request`: bodies, headers, errors, downloads that are resumed, and the curl command."""
+"""`seic request`: bodies, headers, errors, and the curl command."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from seic.sandbox import Sandbox
-from tests._support import pki
-from tests._support.command import environment, run
+from tests._support.command import run
 from tests._support.file_server import FileServer
 from tests._support.planted import Planted
 from tests._support.sandbox_client import ACCOUNTS_PATH, ECHO_PATH
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Iterator[FileServer]:
-    """Return a file server, and set the variables of its client."""
-    (tmp_path / "root.pem").write_bytes(pki.authority().pem)
-    with FileServer() as one:
-        variables = {
-            "SEIC_API_HOST": f"localhost:{one.port}",
-            "SEIC_CA": str(tmp_path / "root.pem"),
-            "SEIC_CLIENT_ID": "app",
-            "SEIC_CLIENT_SECRET": "secret-of-the-app",
-            "SEIC_USERNAME": "svc-user",
-            "SEIC_PASSWORD": "password-of-the-user",
-        }
-        with environment(variables, tmp_path):
-            yield one
 
 
 def test_a_body_is_printed_unchanged(env: pytest.MonkeyPatch) -> None:
@@ -106,79 +88,6 @@ def test_bodies(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run("request", "POST", ECHO_PATH, "-d", "@/nowhere").code == 1
 
 
-def test_a_download(files: FileServer, tmp_path: Path) -> None:
-    """The file appears complete, and nothing else stays."""
-    target = tmp_path / "out.bin"
-    done = run("request", "GET", "/file", "-o", str(target))
-
-    assert done.code == 0
-    assert done.out == ""
-    assert target.read_bytes() == files.content
-    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.bin"]
-
-
-def test_an_interrupted_download_goes_on(files: FileServer, tmp_path: Path) -> None:
-    """The rest alone is requested, of the same version."""
-    target = tmp_path / "out.bin"
-    files.cut = 50_000
-    broken = run("request", "GET", "/file", "-o", str(target))
-    files.cut = None
-    done = run("request", "GET", "/file", "-o", str(target))
-
-    assert broken.code == 5
-    assert "50000 bytes are in" in broken.err
-    assert done.code == 0
-    assert target.read_bytes() == files.content
-    assert files.requests[-1]["Range"] == "bytes=50000-"
-    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.bin"]
-
-
-@pytest.mark.parametrize("etag", ['"two"', None, 'W/"one"'])
-def test_another_version_starts_again(files: FileServer, tmp_path: Path, etag: str | None) -> None:
-    """Parts of two versions are never joined; without a strong version nothing is resumed."""
-    target = tmp_path / "out.bin"
-    files.cut, files.etag = 50_000, '"one"' if etag == '"two"' else etag
-    assert run("request", "GET", "/file", "-o", str(target)).code == 5
-    files.cut, files.etag, files.content = None, etag, files.content[::-1]
-    done = run("request", "GET", "/file", "-o", str(target))
-
-    assert done.code == 0
-    assert target.read_bytes() == files.content
-    assert ("Range" in files.requests[-1]) is (etag == '"two"')
-
-
-def test_a_shorter_file_starts_again(files: FileServer, tmp_path: Path) -> None:
-    """The server has less than the part here, under the same version."""
-    target = tmp_path / "out.bin"
-    files.cut = 50_000
-    run("request", "GET", "/file", "-o", str(target))
-    files.cut, files.content = None, b"short"
-    done = run("request", "GET", "/file", "-o", str(target))
-
-    assert done.code == 0
-    assert target.read_bytes() == b"short"
-
-
-def test_no_file_of_an_error(files: FileServer, tmp_path: Path) -> None:
-    """The body of the error is printed, and an older file is kept."""
-    target = tmp_path / "out.bin"
-    target.write_bytes(b"old")
-    done = run("request", "GET", "/absent", "-o", str(target))
-
-    assert done.code == 7
-    assert json.loads(done.out) == {"error": "no such file"}
-    assert target.read_bytes() == b"old"
-
-
-def test_progress_at_a_terminal(files: FileServer, tmp_path: Path) -> None:
-    """On stderr; a pipe gets none."""
-    shown = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"), at_terminal=True)
-    piped = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"))
-
-    assert "102.4/102.4 kB" in shown.err
-    assert piped.err == ""
-
-
 def test_the_curl_command_works(env: pytest.MonkeyPatch, sandbox: Sandbox, tmp_path: Path) -> None:
     """It has no secret, only variables; a shell runs it."""
     planted = Planted()
@@ -195,3 +104,74 @@ def test_the_curl_command_works(env: pytest.MonkeyPatch, sandbox: Sandbox, tmp_p
     assert echoed["query"] == [["a", "x y"]]
     assert echoed["headers"]["x-own"] == "it's"
     assert echoed["body_length"] == len('{"a": 1}')
+
+
+def test_the_curl_command_of_a_profile(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command has what only the profile sets; a passphrase is read from its file when the command runs."""
+    (tmp_path / "passphrase").write_text("pass-phrase-1")
+    given = ("--to", "pem", "-o", str(tmp_path / "own.pem"), "--new-key", str(tmp_path / "own.key"))
+    passphrase = ("--new-password-file", str(tmp_path / "passphrase"))
+    pair = (str(tmp_path / "client.pem"), "--key", str(tmp_path / "client.key"))
+    assert run("certs", "convert", *pair, *given, *passphrase).code == 0
+    profile = f'[one]\nclient_id = "{os.environ["SEIC_CLIENT_ID"]}"\ncertificate = "{tmp_path}/own.pem"\n'
+    profile += f'certificate_key = "{tmp_path}/own.key"\ncertificate_password_file = "{tmp_path}/passphrase"\n'
+    (tmp_path / "xdg/seic").mkdir(parents=True)
+    (tmp_path / "xdg/seic/config.toml").write_text(profile)
+    for name in ("SEIC_CLIENT_ID", "SEIC_CERTIFICATE", "SEIC_CERTIFICATE_KEY"):
+        env.delenv(name)
+    printed = run("request", "GET", ECHO_PATH, "--curl", "--profile", "one", "-i")
+    assert "pass-phrase-1" not in printed.out
+
+    # As a POSIX shell runs it.
+    shell = f'seic() {{ "{sys.executable}" -m seic "$@"; }}\n{printed.out}'
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("HTTP/")
+    assert json.loads(done.stdout.splitlines()[-1])["certificate_common_name"] == "svc-sandbox"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("SEIC_CA", "one.pem,two.pem", "ca: curl takes one file"),
+        ("SEIC_CERTIFICATE", "PEM", "certificate: set as text"),
+    ],
+)
+def test_no_curl_command(
+    env: pytest.MonkeyPatch, sandbox: Sandbox, tmp_path: Path, name: str, value: str, text: str
+) -> None:
+    """A sentence says what curl cannot take."""
+    for file in ("one.pem", "two.pem"):
+        (tmp_path / file).write_bytes(sandbox.ca_pem)
+    env.chdir(tmp_path)
+    env.setenv(name, sandbox.client_certificate_pem.decode() if value == "PEM" else value)
+    refused = run("request", "GET", "/", "--curl")
+
+    assert refused.code == 3
+    assert text in refused.err
+
+
+def test_options_that_exclude_each_other() -> None:
+    """Exit code 2, with the usage of this command; nothing is read or sent."""
+    for options in ("--all -i", "--all --curl", "--all -o x", "--jq . -o x", "--all -d x"):
+        refused = run("request", "GET", "/", *options.split())
+        assert refused.code == 2
+        assert refused.err.startswith("usage: seic request")
+    assert run("request", "POST", "/", "--all").code == 2
+
+
+def test_a_terminal_gets_no_control_characters(files: FileServer) -> None:
+    """Of a server's text; a binary body is not shown, and each body ends its line."""
+    files.replies = {
+        "/text": (404, b"one\x1b]0;title\x07\ttwo", {"Content-Type": "text/plain", "X-Own": "a\x9bb"}),
+        "/binary": (200, b"\0\1\2", {"Content-Type": "application/pdf"}),
+    }
+    shown = run("request", "GET", "/text", "-i", at_terminal=True)
+    piped = run("request", "GET", "/text")
+    binary = run("request", "GET", "/binary", at_terminal=True)
+
+    assert "\x1b" not in shown.out
+    assert "\x9b" not in shown.out
+    assert shown.out.endswith("\n\none\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER}\ttwo\n")
+    assert piped.out == "one\x1b]0;title\x07\ttwo"
+    assert binary.out == ""
+    assert "3 bytes of application/pdf" in binary.err

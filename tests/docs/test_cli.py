@@ -53,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("reader")
     with Sandbox(username="svc-user") as sandbox:
         variables = variables_of(sandbox, place)
+        variables |= {"SEIC_PAGE_CURSOR_FIELD": "nextCursor", "SEIC_PAGE_CURSOR_PARAMETER": "cursor"}
         variables |= {"SEIC_STORE": (place / "store").as_uri(), "SEIC_STORE_KEY": "k" * 32}
         with environment(variables, place) as patch:
             patch.chdir(place)

@@ -59,7 +59,7 @@ def check_renewal(options: Namespace, terminal: Terminal) -> int:
             }
         )
     else:
-        terminal.print(f"{text}; {'renew it' if is_due else 'it needs no renewal'}")
+        terminal.sentence(f"{text}; {'renew it' if is_due else 'it needs no renewal'}")
     return _NEEDS_RENEWAL if is_due else _IS_FRESH
 
 

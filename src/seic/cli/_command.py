@@ -24,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.run is None:
             options.parser.print_help()
             return ExitCode.OK
+        with log_to_stderr(terminal, options.verbose + options.debug):
+            return _run(options, terminal)
     except SystemExit as end:  # argparse has printed the help, the version or the mistake
         return int(end.code or 0)
-    with log_to_stderr(terminal, options.verbose + options.debug):
-        return _run(options, terminal)
 
 
 def _run(options: Namespace, terminal: Terminal) -> int:

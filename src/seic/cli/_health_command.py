@@ -95,10 +95,11 @@ def _explain(options: argparse.Namespace, terminal: Terminal) -> int:
         terminal.error(str(error))
         return ExitCode.FAILED
     versions = ", ".join(f"{name} {value}" for name, value in dict(document.get("versions", {})).items())
-    terminal.print(f"{document.get('host') or 'no host'}, {document.get('created', 'at an unknown time')}; {versions}")
+    host, created = document.get("host") or "no host", document.get("created", "at an unknown time")
+    terminal.sentence(f"{host}, {created}; {versions}")
     for result in results:
         show_result(terminal, result, with_details=True)
     for event in document.get("events", []):
         facts = " ".join(f"{name}={value}" for name, value in dict(event).items() if name != "event")
-        terminal.print(f"  event {event.get('event')}: {facts}")
+        terminal.sentence(f"  event {event.get('event')}: {facts}")
     return ExitCode.OK

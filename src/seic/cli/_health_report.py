@@ -148,6 +148,8 @@ def _facts(state: HealthState) -> dict[str, str]:
     for result in state.results:
         if result.name == "settings":
             facts |= {f"{name}": value.partition("  (")[0] for name, value in result.details.items()}
+            if result.outcome == Outcome.FAILED:
+                facts["check settings"] = f"{result.outcome}: {result.found}"
         elif result.outcome in (Outcome.FAILED, Outcome.WARNING):
             facts[f"check {result.name}"] = f"{result.outcome}: {result.found}"
         else:

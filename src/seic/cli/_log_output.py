@@ -14,6 +14,22 @@ from seic.cli._terminal import Terminal
 _LEVELS = (logging.CRITICAL + 1, logging.INFO, logging.DEBUG)
 
 
+class _TerminalHandler(logging.Handler):
+    """Writes records as notes.
+
+    Args:
+        terminal: The streams.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self._terminal.note(self.format(record))
+
+
 @contextlib.contextmanager
 def log_to_stderr(terminal: Terminal, verbosity: int) -> Iterator[None]:
     """Write the log and the warnings of a block to stderr.
@@ -22,7 +38,7 @@ def log_to_stderr(terminal: Terminal, verbosity: int) -> Iterator[None]:
         terminal: The streams.
         verbosity: 0 for warnings of certificates only, 1 for events, 2 for each step.
     """
-    handler = logging.StreamHandler(terminal.stderr)
+    handler = _TerminalHandler(terminal)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("seic")
     level, propagates = logger.level, logger.propagate

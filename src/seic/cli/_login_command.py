@@ -68,6 +68,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     if config.provider.token_url is None:
         explanation.step("metadata", {"issuer": config.provider.issuer or ""}, "RFC 8414")
         known = asyncio.run(with_metadata(config))
+    _require_logins(known, is_device=options.device)
     # The code is exchanged without the store, since it belongs to no stored token.
     known = attrs.evolve(known, store=None)
     token = (
@@ -83,6 +84,20 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     more = ", and is refreshed" if token.refresh_token else ""
     terminal.note(f"Logged in at {config.base_url}; the token is valid{until}{more}. Use it with --login.")
     return ExitCode.OK
+
+
+def _require_logins(config: Config, *, is_device: bool) -> None:
+    from seic import ConfigurationError
+
+    provider = config.provider
+    if (provider.device_authorization_url if is_device else provider.authorize_url) is not None:
+        return
+    place = "on another device (--device)" if is_device else "in a browser"
+    raise ConfigurationError(
+        f"{provider.name} has no login {place}; set SEIC_ISSUER, or SEIC_PROVIDER, to one that has it, or use the "
+        f"commands without a login",
+        field="provider",
+    )
 
 
 def _in_browser(options: argparse.Namespace, terminal: Terminal, config: Config, explanation: LoginTrace) -> Token:

@@ -14,6 +14,7 @@ from seic.cli._curl_command import add_curl_command
 from seic.cli._environment_command import add_environment_command
 from seic.cli._health_command import add_doctor_command
 from seic.cli._login_command import add_login_command
+from seic.cli._proxy_command import add_proxy_command
 from seic.cli._request_command import add_request_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
@@ -24,6 +25,7 @@ _COMMANDS = (
     add_login_command,
     add_request_command,
     add_curl_command,
+    add_proxy_command,
     add_doctor_command,
     add_certificate_command,
     add_config_command,
@@ -69,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         hint = (
             "; curl's own options follow `--`, as in `seic curl -- -s /path`" if hasattr(options, "arguments") else ""
         )
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        options.command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
 
 
@@ -103,4 +105,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add_command in _COMMANDS:
         add_command(commands, common)
+    _name_commands(parser)
     return parser
+
+
+def _name_commands(parser: argparse.ArgumentParser) -> None:
+    """Set the parser of each command, and of each action of one, whose usage belongs to a mistake."""
+    parser.set_defaults(command=parser)
+    # argparse has no public way to the parsers of commands.
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for command in action.choices.values():
+                _name_commands(command)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seic.cli._configuration import add_login_option, environment_of, read_config
+from seic.cli._configuration import add_login_option, read_config
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
 if TYPE_CHECKING:
     import httpx
 
-    from seic._config import Config
-
-_FIRST_ERROR = 400
 _EPILOG = """\
+examples:
   seic request GET /v1/accounts -q limit=10
   seic request POST /v1/orders -d @order.json
   seic request GET /v1/reports/7 -o report.pdf
+  seic request GET /v1/accounts --all --jq '.accounts[].id'
 
 An answer with a status from 400 on is printed too, and the exit code is 7. A
 download that was interrupted goes on with the same command, if the server
@@ -49,6 +46,10 @@ def add_request_command(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d", "--data", metavar="TEXT|@FILE|@-", help="the body: a text, a file, or stdin; it is JSON if it looks so"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="follow the pages of a collection; print one JSON array of all items"
+    )
+    parser.add_argument("--jq", metavar="EXPR", help="print what a jq expression selects; with --all from each page")
     parser.add_argument("-i", "--include", action="store_true", help="print status and headers too")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the body to a file, with progress")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="without data; default 30")
@@ -58,15 +59,23 @@ def add_request_command(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-    config = read_config(options)
     _check(options)
+    config = read_config(options)
     if options.curl:
-        terminal.print(_as_curl(options, config))
+        from seic.cli._curl_request import curl_request
+
+        content_type = None if options.data is None else _content_type(options.data)
+        terminal.print(curl_request(options, config, _url(options), content_type))
         return ExitCode.OK
     from seic import Client
+    from seic.cli._response_output import ResponseOutput
 
+    output = ResponseOutput(terminal, options.jq, with_head=options.include)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(Client(config, timeout=options.timeout))
+        if options.all:
+            pages = client.pages(_url(options), headers=_pairs(options.header, ":", "header"))
+            return output.pages(pages)
         request = client.build_request(
             options.method.upper(),
             _url(options),
@@ -78,17 +87,25 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         if options.output is not None:
             from seic.cli._download import download
 
-            return download(client, request, options.output, terminal)
-        response = client.send(request, stream=True)
+            response = download(client, request, options.output, terminal)
+        else:
+            response = client.send(request, stream=True)
         stack.callback(response.close)
-        return _show(response, options, terminal)
+        return output.response(response)
 
 
 def _check(options: argparse.Namespace) -> None:
+    """Refuse a wrong path, and options that exclude each other."""
     from seic import ConfigurationError
 
     if not options.path.startswith("/") or options.path.startswith("//"):
         raise ConfigurationError("PATH: must be a path of the configured host, such as /v1/accounts", field="path")
+    if options.all and (options.method.upper() != "GET" or options.data is not None):
+        options.command.error("--all: pages are requested by GET, without --data")
+    pairs = (("--all", "--include"), ("--all", "--output"), ("--all", "--curl"), ("--jq", "--output"))
+    for pair in (*pairs, ("--jq", "--curl")):
+        if all(getattr(options, name.removeprefix("--")) for name in pair):
+            options.command.error(f"{pair[0]}: not with {pair[1]}")
 
 
 def _url(options: argparse.Namespace) -> httpx.URL:
@@ -126,52 +143,3 @@ def _content_type(data: str) -> str:
     if data.startswith("@"):
         return "application/json" if data.endswith(".json") else "application/octet-stream"
     return "application/json" if data.lstrip()[:1] in {"{", "["} else "text/plain; charset=utf-8"
-
-
-def _show(response: httpx.Response, options: argparse.Namespace, terminal: Terminal) -> int:
-    if options.include:
-        terminal.print(f"{response.http_version} {response.status_code} {response.reason_phrase}")
-        for name, value in response.headers.items():
-            terminal.print(f"{name}: {value}")
-        terminal.print()
-    is_json = response.headers.get("Content-Type", "").partition(";")[0].endswith(("/json", "+json"))
-    if terminal.is_terminal and is_json:
-        response.read()
-        try:
-            terminal.print(json.dumps(response.json(), indent=2, ensure_ascii=False))
-        except ValueError:
-            terminal.print(response.text)
-    else:
-        for part in response.iter_bytes():
-            terminal.write_bytes(part)
-    if response.status_code < _FIRST_ERROR:
-        return ExitCode.OK
-    if not options.include:
-        terminal.note(f"seic: the API answered {response.status_code} {response.reason_phrase}")
-    return ExitCode.API
-
-
-def _as_curl(options: argparse.Namespace, config: Config) -> str:
-    from seic.cli._setting_sources import list_settings
-
-    settings = {setting.name: setting for setting in list_settings(environment_of(options))}
-    parts = ["curl", "--request", options.method.upper()]
-    for name, option in (("certificate", "--cert"), ("certificate_key", "--key"), ("ca", "--cacert")):
-        if name in settings:
-            setting = settings[name]
-            parts += [option, f'"${setting.source}"' if setting.is_secret else shlex.quote(setting.text)]
-    if any(name.startswith("certificate_password") for name in settings):
-        parts += ["--pass", '"$SEIC_CERTIFICATE_PASSWORD"']
-    parts += ["--header", f'"Authorization: {config.provider.authorization_scheme} $ACCESS_TOKEN"']
-    if config.provider.client_id_header is not None:
-        parts += ["--header", f'"{config.provider.client_id_header}: $SEIC_CLIENT_ID"']
-    for header in options.header:
-        parts += ["--header", shlex.quote(header)]
-    if options.data is not None:
-        if not any(header.lower().startswith("content-type:") for header in options.header):
-            parts += ["--header", shlex.quote(f"Content-Type: {_content_type(options.data)}")]
-        parts += ["--data-binary", shlex.quote(options.data)]
-    if options.output is not None:
-        parts += ["--output", shlex.quote(str(options.output))]
-    parts.append(shlex.quote(f"{config.base_url}{_url(options)}"))
-    return f'eval "$(seic token --format env)"  # ACCESS_TOKEN\n{" ".join(parts)}'

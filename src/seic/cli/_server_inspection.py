@@ -88,7 +88,7 @@ def inspect_server(options: Namespace, terminal: Terminal) -> int:
             terminal.print(f"trusted, over {version}")
         else:
             found, remedy = split_remedy(problem)
-            terminal.print(f"not trusted: {found}" + (f"; {remedy}" if remedy else ""))
+            terminal.sentence(f"not trusted: {found}" + (f"; {remedy}" if remedy else ""))
     return ExitCode.OK if problem is None else ExitCode.NETWORK
 
 

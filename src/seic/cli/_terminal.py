@@ -21,9 +21,9 @@ class Terminal:
         self.is_terminal = self.stdout.isatty()
         self.has_color = self.is_terminal and not _is_plain()
 
-    def print(self, text: str = "") -> None:
+    def print(self, text: str = "", *, end: str = "\n") -> None:
         """Write a line to stdout."""
-        self._write(self.stdout, text)
+        self._write(self.stdout, text, end=end)
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes to stdout, unchanged."""
@@ -35,16 +35,20 @@ class Terminal:
             buffer.write(data)
             buffer.flush()
 
+    def sentence(self, text: str) -> None:
+        """Write a result in words to stdout; at a terminal in lines that end with a word."""
+        self._write(self.stdout, _fit(text) if self.is_terminal else text)
+
     def note(self, text: str) -> None:
-        """Write a line to stderr, so that it does not mix with the result."""
-        self._write(self.stderr, text)
+        """Write a line to stderr, so that it does not mix with the result; at a terminal as in `sentence`."""
+        self._write(self.stderr, _fit(text) if self.stderr.isatty() else text)
 
     def error(self, text: str) -> None:
         """Write the sentence about a failure to stderr."""
         if not self.stderr.isatty():
             self._write(self.stderr, f"seic: {text}")
             return
-        lines = fold(f"seic: {text}", shutil.get_terminal_size().columns)
+        lines = _fit(f"seic: {text}")
         self._write(self.stderr, lines if _is_plain() else lines.replace("seic:", "\x1b[31mseic:\x1b[0m", 1))
 
     def json(self, value: Any) -> None:
@@ -78,12 +82,22 @@ class Terminal:
             table.add_column(title, style=styles[number] if number < len(styles) else "", no_wrap=number == 0)
         for row in rows:
             table.add_row(*(Text(cell, overflow="fold") for cell in row))
-        Console(file=self.stdout, no_color=not self.has_color, highlight=False).print(table)
+        # Without colours no other style either, as in `style`.
+        color_system: Any = "auto" if self.has_color else None
+        Console(file=self.stdout, color_system=color_system, highlight=False).print(table)
         return True
 
     def style(self, text: str, code: str) -> str:
         """Return a text in a style of ECMA-48, such as `1` for bold or `31` for red; unchanged without colours."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.has_color else text
+
+    def foreign_text(self, text: str) -> None:
+        """Write text of a server to stdout; at a terminal without control characters, and with a line's end."""
+        if self.is_terminal:
+            # A terminal obeys control characters.
+            text = "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
+            text = text.removesuffix("\n") + "\n"
+        self._write(self.stdout, text, end="")
 
     def can_show(self, text: str) -> bool:
         """Return whether the encoding of stdout has each character of a text."""
@@ -94,9 +108,9 @@ class Terminal:
         return True
 
     @staticmethod
-    def _write(stream: TextIO, text: str) -> None:
+    def _write(stream: TextIO, text: str, *, end: str = "\n") -> None:
         encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + end)
 
     def discard(self) -> None:
         """Send what is still buffered nowhere, since the reader of the pipe has ended."""
@@ -109,6 +123,15 @@ class Terminal:
 def fold(text: str, width: int) -> str:
     """Return a text in lines of a width; a word is broken only if it is longer than a line."""
     return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+
+
+def _fit(text: str) -> str:
+    # A longer word is an address or a path, which can be copied only if the terminal itself breaks it.
+    width = shutil.get_terminal_size().columns
+    lines = text.split("\n")
+    return "\n".join(
+        "\n".join(textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False)) or line for line in lines
+    )
 
 
 def _is_plain() -> bool:

@@ -147,9 +147,13 @@ def _unexpected(name: str, error: Exception) -> CheckResult:
 def events_as_facts(events: list[Event]) -> list[dict[str, str]]:
     """Return events for a report: they have no secret by their types."""
     return [
-        {"event": event.name, **{field: str(value) for field, value in _fields(event).items() if value is not None}}
+        {"event": event.name, **{field: _text(value) for field, value in _fields(event).items() if value is not None}}
         for event in events
     ]
+
+
+def _text(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _fields(event: Event) -> dict[str, object]:
