@@ -143,9 +143,10 @@ class Reloader(Generic[_T]):
         self.is_settling = False
         self._files = files
         self._paths = [os.fspath(file) for file in files]
-        #: The files as they were when they were loaded, and when they were last seen.
+        #: The files as they were when they were loaded.
         self._loaded = signature
-        self._latest: Signature | None = None
+        #: The files as they were when they were last seen.
+        self.latest: Signature | None = None
         #: Checks since they last changed, and the time at which they did not load.
         self._checks = 0
         self._failed_at: float | None = None
@@ -237,9 +238,9 @@ class Reloader(Generic[_T]):
         if not signature or signature == self._loaded:
             self.is_settling = False
             return False
-        if signature != self._latest:
+        if signature != self.latest:
             # It settles for one check: a file may look complete except for the end of its chain.
-            self._latest, self._checks, self._failed_at, self.is_settling = signature, 0, None, True
+            self.latest, self._checks, self._failed_at, self.is_settling = signature, 0, None, True
             return urgent
         self.is_settling = self._failed_at is None
         # Refused handshakes may come by the thousand, so they do not count as time.
@@ -295,7 +296,7 @@ class Reloader(Generic[_T]):
         if file_signature(self._files) != before:
             self._checks = 0
             raise self._error("the files changed while they were read; they are read again at the next check")
-        self._latest, self.is_final = before, False
+        self.latest, self.is_final = before, False
         reading.event = self._accept(self, fresh)
         self._loaded, self._failed_at = (None, self._monotonic()) if self.is_partial else (before, None)
         self.is_final = False

@@ -9,13 +9,13 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
 import httpx
 
 from seic._concurrency import run_in_thread
-from seic._errors import SeicError, TokenRequestRefused
+from seic._errors import CertificateError, ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Emit, SecretRejected, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
@@ -30,6 +30,7 @@ from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._setting_names import SettingNames
 from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
@@ -38,6 +39,8 @@ from seic._tokens.single_use import UseState
 from seic._values import frozen
 
 _T = TypeVar("_T")
+#: Returns the token request that a certificate is to make.
+BuildRequest: TypeAlias = Callable[[KeyedCertificate | None], httpx.Request]
 
 _logger = logging.getLogger("seic.api")
 
@@ -81,6 +84,12 @@ class TokenEndpoint(Unpicklable):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     #: Returns a likely cause of a refusal that lies outside the credentials, or None.
     hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
+    #: Looks for another certificate after a refusal, as `TransportFactory` does; None if there is none.
+    replace_certificate: Callable[[BuildRequest, TokenRequestRefused], bool] | None = attrs.field(
+        default=None, repr=False
+    )
+    #: The variables or keys of the client's settings, for messages.
+    setting_names: SettingNames = attrs.field(default=SettingNames(), repr=False)
     #: Reads the provider and the endpoint's URL from the issuer's metadata; None if both are known. `url` is the
     #: issuer's until then.
     metadata: Callable[[], Awaitable[tuple[Provider, str]]] | None = attrs.field(default=None, repr=False)
@@ -109,11 +118,12 @@ class TokenEndpoint(Unpicklable):
             SeicError: The metadata cannot be read or used; see `discover`.
         """
         if self.metadata is not None:
-            self.provider, self.url = await self.metadata()
+            with self.setting_names.rename_errors():
+                self.provider, self.url = await self.metadata()
             self.host = _netloc(self.url)
             self.metadata = None
 
-    def context(self, secrets: Secrets | None = None) -> RequestContext:
+    def context(self, secrets: Secrets | None = None, certificate: KeyedCertificate | None = None) -> RequestContext:
         """Return the client and the circumstances of a request that is built now; this calls code of the user's."""
         secrets = secrets or self.sent.previous
         secret = self.client_secret if secrets is None else secrets.client_secret
@@ -122,14 +132,16 @@ class TokenEndpoint(Unpicklable):
             token_url=self.url,
             client_id=self.client_id,
             client_secret=reveal(secret, field="client_secret") if callable(secret) else secret,
-            certificate=self.certificate(),
+            certificate=certificate or self.certificate(),
             now=self.clock.wall(),
         )
 
-    def build(self, grant: GrantParameters, secrets: Secrets | None = None) -> httpx.Request:
-        """Return a token request."""
+    def build(
+        self, grant: GrantParameters, secrets: Secrets | None = None, certificate: KeyedCertificate | None = None
+    ) -> httpx.Request:
+        """Return a token request, of the certificate in use unless another is given."""
         secrets = secrets or self.sent.previous
-        context = self.context(secrets)
+        context = self.context(secrets, certificate)
         request = build_token_request(context, grant=grant if secrets is None else secrets.apply(grant))
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
@@ -156,7 +168,11 @@ class TokenEndpoint(Unpicklable):
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
-        return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        try:
+            return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        except (CertificateError, ConfigurationError) as error:
+            renamed = self.setting_names.of_error(error)
+        raise renamed from renamed.__cause__
 
     async def request(
         self,
@@ -168,7 +184,8 @@ class TokenEndpoint(Unpicklable):
     ) -> Token:
         """Send a token request and return the token.
 
-        If new secrets are refused, it is sent once more with those that got the last token.
+        If new secrets are refused, it is sent once more with those that got the last token; if a new certificate is,
+        with the one before.
 
         It ends at the latest at `ends` of the monotonic clock, which is `timeout` from now by default. `count` adds to
         the counters of `Stats`.
@@ -178,19 +195,24 @@ class TokenEndpoint(Unpicklable):
             return await self._request(request, grant, ends, count)
         except TokenRequestRefused as error:
             # A refresh token or code that the provider has read is not sent again.
-            is_about_secret = grant.single_use_secret is None or use_state_after(error) is UseState.UNUSED
-            if not (is_refusal(error) and is_about_secret and self.sent.fall_back()):
+            is_repeatable = grant.single_use_secret is None or use_state_after(error) is UseState.UNUSED
+            if not (is_refusal(error) and is_repeatable):
                 raise
             refusal = error.fresh()
-        try:
-            token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
-        except TokenRequestRefused:
-            self.sent.fall_back()
-            raise refusal from None
-        self.emit(
-            SecretRejected(host=self.host, status=refusal.status, code=refusal.code, tracking_id=refusal.tracking_id)
-        )
-        return token
+        if self.sent.fall_back():
+            try:
+                token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
+            except TokenRequestRefused:
+                self.sent.fall_back()
+                raise refusal from None
+            status, code, tracking_id = refusal.status, refusal.code, refusal.tracking_id
+            self.emit(SecretRejected(host=self.host, status=status, code=code, tracking_id=tracking_id))
+            return token
+        if self.replace_certificate is None or not await run_in_thread(
+            self.replace_certificate, lambda certificate: self.build(grant, certificate=certificate), refusal
+        ):
+            raise refusal from refusal.__cause__
+        return await self._request(await self.off_loop(self.build, grant), grant, ends, count)
 
     async def _request(
         self, request: httpx.Request, grant: GrantParameters, ends: float, count: Callable[[str], object]
@@ -228,7 +250,7 @@ class TokenEndpoint(Unpicklable):
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send a request and return the whole reply; see `exchange`."""
         reply = await exchange(self.transports, request, seconds=seconds, provider=self.provider, wall=self.clock.wall)
-        return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
+        return attrs.evolve(reply, host=self.host, setting_names=self.setting_names)
 
     def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
         assert self.dpop is not None  # noqa: S101  # for the type checker
