@@ -110,6 +110,7 @@ class ArgumentReader:
             "ca": self._ca,
             "store": self._store,
             "token_timeout": lambda: settings.number("token_timeout"),
+            "rate_limit_timeout": lambda: settings.number("rate_limit_timeout"),
             "advisory_refresh": lambda: settings.margin("advisory_refresh"),
             "mandatory_refresh": lambda: settings.margin("mandatory_refresh"),
             "proxy": lambda: settings.text("proxy"),
@@ -297,8 +298,10 @@ class ArgumentReader:
         place, key = self._settings.text("store"), self._settings.secret("store_key")
         if place is None:
             return None
+        # An error about the secret itself has its name already.
+        text = key() if callable(key) else key
         try:
-            return open_store(place, key() if callable(key) else key)
+            return open_store(place, text)
         except ConfigurationError as error:
             name = self._settings.name_of("store_key" if error.field == "key" else "store")
             raise ConfigurationError(f"{name}: {error.message.partition(': ')[2]}", field=name) from None

@@ -88,6 +88,7 @@ class SeicSettings(BaseSettings):
     store_key_file: str | None = None
     store_key_command: str | None = Field(default=None, repr=False)
     token_timeout: str | None = None
+    rate_limit_timeout: str | None = None
     advisory_refresh: str | None = None
     mandatory_refresh: str | None = None
     proxy: str | None = Field(default=None, repr=False)
