@@ -1,4 +1,4 @@
-"""The `Link` header of `client.pages`, in the forms that RFC 8288 allows, and next pages that are no pages."""
+"""The `Link` header of `client.pages`, in the forms that RFC 8288 allows, and URLs that cannot be followed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_url_that_is_sent_in_another_form_is_recognized(cursor: str) -> None:
 
 
 def test_a_number_without_its_parameter() -> None:
-    """It is no URL."""
+    """A number cannot be followed as a URL."""
     with pytest.raises(seic.ConfigurationError, match="next is a number") as caught:
         _paths(None, body={"next": 2}, page_cursor_field="next")
 
