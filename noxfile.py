@@ -140,6 +140,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def proxy(session: nox.Session) -> None:
+    """Measure `seic proxy`, and print the tables of docs/proxy.md (needs nginx and curl)."""
+    session.install(EVERYTHING, *_group("tests"))
+    session.run("python", "-W", "ignore", "-m", "tests.benchmarks.proxy", *session.posargs)
+
+
+@nox.session(python=ONE)
 def growth(session: nox.Session) -> None:
     """Check that a process that runs long does not grow (about 30 minutes; `-- --calls 100000` takes less)."""
     session.install(".")
