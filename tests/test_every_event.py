@@ -97,6 +97,15 @@ async def a_dead_token(gateway: MockProvider, heard: Heard, _folder: Path) -> No
             await client.get("/v1/accounts")
 
 
+async def a_rate_limit(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
+    """The API asks for a pause, which is over at once."""
+    config = gateway.config(rate_limit_timeout=1)
+    gateway.add_response(429, path="/v1/accounts", headers={"Retry-After": "0"})
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
+        for _ in range(2):
+            await client.get("/v1/accounts")
+
+
 class _Reluctant(seic.MemoryStore):
     """A store that does not save the first token."""
 
@@ -176,6 +185,8 @@ TOLD_BY: dict[type[events.Event], Story] = {
     events.TokenEndpointRecovered: an_outage,
     events.RequestRetried: a_dead_token,
     events.RequestNotRetried: a_dead_token,
+    events.RateLimitStarted: a_rate_limit,
+    events.RateLimitEnded: a_rate_limit,
     events.StoreDegraded: a_store_that_fails,
     events.StoreRecovered: a_store_that_fails,
     events.CertificateExpiring: a_certificate_that_ends,

@@ -107,6 +107,9 @@ class Config(Unpicklable):
         mandatory_refresh: The time before expiry at which calls wait for a refresh: seconds, or a share of the
             lifetime; by default `"2.5%"`.
         token_timeout: The total seconds of a refresh, including retries and pauses.
+        rate_limit_timeout: The longest wait of a request in seconds, while the API asks for a pause by 429 or
+            `Retry-After`; then it raises `TooManyRequests`. All clients of the process wait, and with a store those of
+            all processes. None lets no request wait.
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
@@ -140,6 +143,7 @@ class Config(Unpicklable):
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=is_seconds)
+    rate_limit_timeout: float | None = attrs.field(default=None, validator=is_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
@@ -158,6 +162,10 @@ class Config(Unpicklable):
                 warnings.warn(warning, stacklevel=4)  # skips attrs' constructor and the decorator that hides its frames
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError("token_timeout: must be more than 0 seconds, and finite", field="token_timeout")
+        if self.rate_limit_timeout is not None and not 0 <= self.rate_limit_timeout < math.inf:
+            raise ConfigurationError(
+                "rate_limit_timeout: must be 0 seconds or more, and finite", field="rate_limit_timeout"
+            )
         self.grant.check(self.provider)
         if self.store is not None and getattr(self.grant, "subject", "") is None:
             raise ConfigurationError(

@@ -1,7 +1,4 @@
-"""The table of all settings: names, types, defaults, examples. Variables, profiles and the reference come from it.
-
-`Config` validates the values; `_settings` reads them.
-"""
+"""The table of all settings: names, types, defaults, examples. Variables, profiles and the reference come from it."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class Kind(enum.Enum):
 
 
 class Setting(NamedTuple):
-    """One setting.
+    """One setting; `Config` validates its value, and `_settings` reads it.
 
     Attributes:
         name: The key in a profile; the variable is `SEIC_` with the name in capitals.
@@ -340,13 +337,15 @@ SETTINGS = (
         Kind.SECRET,
     ),
     Setting(
-        "token_timeout",
+        "token_timeout", _CONNECTION, "token_timeout", "The time for a token, in total.", "5", Kind.NUMBER, default="10"
+    ),
+    Setting(
+        "rate_limit_timeout",
         _CONNECTION,
-        "token_timeout",
-        "The time for a token, including retries.",
-        "5",
+        "rate_limit_timeout",
+        "The longest wait of a request while the API asks for a pause (429, `Retry-After`). Unset, none waits.",
+        "30",
         Kind.NUMBER,
-        default="10",
     ),
     Setting(
         "advisory_refresh",

@@ -98,6 +98,24 @@ async def test_seconds_to_expiry_are_read_from_the_current_token(gateway: MockPr
     assert point.attributes == AT
 
 
+async def test_the_rest_of_a_pause_is_read_from_the_limit(gateway: MockProvider, seen: Observatory) -> None:
+    """0 without a pause; a client without the setting has no point."""
+    gateway.add_response(429, path="/v1/accounts", headers={"Retry-After": "60"})
+    async with (
+        client_of(gateway) as plain,
+        seic.AsyncClient(gateway.config(rate_limit_timeout=1), transport=gateway) as client,
+    ):
+        seen.instrument(plain)
+        assert seen.points("seic.rate_limit.remaining") == []
+        seen.instrument(client)
+        assert seen.point("seic.rate_limit.remaining").value == 0
+        await client.get("/v1/accounts")
+        point = seen.point("seic.rate_limit.remaining")
+
+    assert 0 < point.value <= 60
+    assert point.attributes == AT
+
+
 async def test_days_to_expiry_are_read_from_the_current_certificate(gateway: MockProvider, seen: Observatory) -> None:
     """From the start; a client without a certificate, or whose callback fails, has no point."""
     end = dt.datetime.now(dt.UTC) + dt.timedelta(days=20)
