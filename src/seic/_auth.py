@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
@@ -245,6 +246,13 @@ class OAuth2Auth(AuthFlow):
             raise HostNotAllowed(
                 f"the URL is malformed; pass a full URL below {self.config.origin}", host=""
             ) from error
+        # Another library sends it: in `https://evil.example\\@api.example` it may find another host than httpx does.
+        if not re.match(r"[A-Za-z]+://[A-Za-z0-9.:\[\]_-]*(?:[/?#]|$)", str(url)) and parsed.host:
+            raise HostNotAllowed(
+                "the URL must have a host and a port only before its path, without a user name or characters that "
+                f"libraries read differently; pass a full URL below {self.config.origin}",
+                host="",
+            )
         if parsed.scheme in ("ws", "wss"):
             parsed = parsed.copy_with(scheme=f"http{parsed.scheme[2:]}")
         self._guard.check(parsed)

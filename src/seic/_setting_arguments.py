@@ -31,6 +31,7 @@ from seic._setting_secrets import SecretFile, is_plausible
 from seic._setting_values import SettingReader, SettingValue, is_path
 from seic._stores.store_url import open_store
 from seic._tls.certificate import ClientCertificate
+from seic._tls.trust import SYSTEM
 from seic._tokens.store import TokenStore
 from seic._x509.credential_files import given_as_text
 from seic._x509.reasons import Reason
@@ -290,15 +291,17 @@ class ArgumentReader:
         ca = self._settings.path_or_pem("ca")
         if ca is None or not is_path(ca):
             return ca if ca is None else ca.encode(errors="replace")
-        is_list = "," in ca and not Path(ca).exists()
+        is_list = (ca == SYSTEM or "," in ca) and not Path(ca).exists()
         return tuple(part.strip() for part in ca.split(",") if part.strip()) if is_list else ca
 
     def _store(self) -> TokenStore | None:
         place, key = self._settings.text("store"), self._settings.secret("store_key")
         if place is None:
             return None
+        # An error about the secret itself has its name already.
+        text = key() if callable(key) else key
         try:
-            return open_store(place, key() if callable(key) else key)
+            return open_store(place, text)
         except ConfigurationError as error:
             name = self._settings.name_of("store_key" if error.field == "key" else "store")
             raise ConfigurationError(f"{name}: {error.message.partition(': ')[2]}", field=name) from None

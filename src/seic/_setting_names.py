@@ -64,6 +64,8 @@ _KUBERNETES_VARIABLE = r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+
 #: Names that a user tries for a grant that no variable configures.
 _GRANT_NAME = r"(?i)code|session|device"
 _PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
+#: A field in advice, which is neither a part of a path nor an argument.
+_FIELD = r"(?<![\w./\\-])[a-z]+(?:[._][a-z]+)+(?![\w(=/\\-]|\.\w)"
 #: Settings without a name here, and what sets them.
 _ELSEWHERE = {
     **dict.fromkeys(
@@ -114,7 +116,7 @@ class SettingNames:
 
     def in_advice(self, text: str) -> str:
         """Return advice that names fields, such as `grant.scope`, in the words of the user's own configuration."""
-        return re.sub(r"\b[a-z]+([._][a-z]+)+\b(?![(=])", lambda found: self.fields.get(found[0], found[0]), text)
+        return re.sub(_FIELD, lambda found: self.fields.get(found[0], found[0]), text)
 
     def of_error(self, error: CertificateError | ConfigurationError) -> CertificateError | ConfigurationError:
         """Return the error with the variable or key in place of the field; the same one if its field has none."""
@@ -123,7 +125,8 @@ class SettingNames:
             return error
         renamed = error.fresh()
         renamed.field = name
-        renamed.message = f"{name}{with_setting_names(error.message.removeprefix(field), self.arguments)}"
+        text = with_setting_names(error.message.removeprefix(field), self.arguments)
+        renamed.message = f"{name}{self.in_advice(text)}"
         renamed.args = (renamed.message,)
         return renamed
 

@@ -46,6 +46,12 @@ async def test_a_provider_without_a_key_header() -> None:
         "/v1/accounts",
         "",
         "https://[",
+        # requests and urllib3 send these to elsewhere.example.
+        "https://elsewhere.example\\@api.seic.com/",
+        "https://elsewhere.example\\.x@api.seic.com/",
+        "https://elsewhere.example%5C@api.seic.com/",
+        "https://user:pass@api.seic.com/",
+        "https://api\u3002seic.com/",
     ],
 )
 async def test_another_origin_gets_none(gateway: MockProvider, url: str) -> None:

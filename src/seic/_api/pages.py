@@ -6,8 +6,10 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from seic._api.link_header import next_target
 from seic._api.response_errors import raise_for_status
 from seic._errors import ConfigurationError
+from seic._httpx import either
 from seic._model.provider import Provider
 from seic._oauth.redact import sanitize
 from seic._setting_names import SettingNames
@@ -66,6 +68,7 @@ class _Pages:
         self._setting_names = setting_names
         # In the form in which they are sent: other spellings of a query are equal.
         self._seen: set[Any] = set()
+        self._is_first = True
 
     def next_url(self, reply: Any) -> Any:
         """Return the URL of the page after a reply; None after the last page.
@@ -76,15 +79,29 @@ class _Pages:
                 reply says that there are more pages.
         """
         with self._setting_names.rename_errors():
-            return self._next_url(reply)
+            following = self._next_url(reply)
+        self._is_first = False
+        return following
 
     def _next_url(self, reply: Any) -> Any:
         raise_for_status(reply, provider=self._provider)
         current = (reply.history[0] if reply.history else reply).request.url
         self._seen.add(_without_query(current))
-        link = reply.links.get("next", {}).get("url")
-        following = self._by_cursor(reply, current) if link is None else reply.url.join(link)
-        if following is None or _without_query(following) not in self._seen:
+        link = next_target(", ".join(reply.headers.get_list("Link")))
+        try:
+            following = self._by_cursor(reply, current) if link is None else reply.url.join(link)
+        except either("InvalidURL"):
+            following = _MISSING
+        if following is _MISSING:
+            raise ConfigurationError(
+                f"provider.page_cursor_field: the URL of the page after {current.path} is malformed",
+                field="provider.page_cursor_field",
+            )
+        if following is None:
+            return None
+        if (key := _without_query(following)) not in self._seen:
+            # Noted now, since the client may send it as another URL.
+            self._seen.add(key)
             return following
         cause = "the API ignores the cursor; check the parameter's name"
         if link is not None or self._provider.page_cursor_parameter is None:
@@ -98,12 +115,12 @@ class _Pages:
         name, parameter = self._provider.page_cursor_field, self._provider.page_cursor_parameter
         if name is None:
             # An API with `Link` headers may send none with its only page.
-            if not reply.links and len(self._seen) == 1:
+            if "Link" not in reply.headers and self._is_first:
                 self._refuse_more(reply, current)
             return None
         value, problem = _member(reply, name.removesuffix(_OPTIONAL))
         # Later pages may lack it: the first has shown that its name is right.
-        if value is _MISSING and problem and (name.endswith(_OPTIONAL) or len(self._seen) > 1):
+        if value is _MISSING and problem and (name.endswith(_OPTIONAL) or not self._is_first):
             return None
         if value is _MISSING:
             raise ConfigurationError(
@@ -113,7 +130,15 @@ class _Pages:
             )
         if value in (None, "", False):
             return None
-        return current.join(value) if parameter is None else current.copy_set_param(parameter, str(value))
+        if parameter is not None:
+            return current.copy_set_param(parameter, str(value))
+        if not isinstance(value, str):
+            raise ConfigurationError(
+                f"provider.page_cursor_parameter: missing; {name} is a number and not a URL, so set the parameter that "
+                "takes it",
+                field="provider.page_cursor_parameter",
+            )
+        return current.join(value)
 
     def _refuse_more(self, reply: Any, current: Any) -> None:
         """Raise if a reply says that there are more pages, in a member that no setting names."""

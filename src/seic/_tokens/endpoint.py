@@ -34,7 +34,7 @@ from seic._setting_names import SettingNames
 from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
-from seic._tokens.sent_secrets import Secrets, SentSecrets
+from seic._tokens.sent_secrets import Secrets, SentSecrets, key_file_method
 from seic._tokens.single_use import UseState
 from seic._values import frozen
 
@@ -97,7 +97,7 @@ class TokenEndpoint(Unpicklable):
     host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
     has_plain_grant: bool = attrs.field(init=False, repr=False)
-    #: Whether a callable returns one of the secrets, which may change.
+    #: Whether a callable returns one of the secrets, or a file has the key that signs: they may change.
     follows_secrets: bool = attrs.field(init=False, repr=False)
     #: The secrets of the last requests.
     sent: SentSecrets = attrs.field(init=False, repr=False, factory=SentSecrets)
@@ -108,8 +108,10 @@ class TokenEndpoint(Unpicklable):
         self.host = _netloc(self.url)
         calls_user_code = _calls_user_code(self.grant)
         self.has_plain_grant = self.grant.is_repeatable and not calls_user_code
-        self.follows_secrets = calls_user_code or callable(self.client_secret)
-        self.calls_user_code = self.follows_secrets or is_users_own(self.provider.client_authentication)
+        method = self.provider.client_authentication
+        calls_user_code |= callable(self.client_secret) or callable(getattr(method, "password", None))
+        self.follows_secrets = calls_user_code or key_file_method(method) is not None
+        self.calls_user_code = calls_user_code or is_users_own(method)
 
     async def read_metadata(self) -> None:
         """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
@@ -127,8 +129,11 @@ class TokenEndpoint(Unpicklable):
         """Return the client and the circumstances of a request that is built now; this calls code of the user's."""
         secrets = secrets or self.sent.previous
         secret = self.client_secret if secrets is None else secrets.client_secret
+        provider = self.provider
+        if secrets is not None and secrets.method is not None:
+            provider = attrs.evolve(provider, client_authentication=secrets.method)
         return RequestContext(
-            provider=self.provider,
+            provider=provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=reveal(secret, field="client_secret") if callable(secret) else secret,
@@ -157,14 +162,22 @@ class TokenEndpoint(Unpicklable):
 
     def _build_followed(self, grant: GrantParameters, is_own: bool) -> httpx.Request:  # noqa: FBT001  # called through a thread
         self.sent.previous = None
-        secrets = self.sent.read(self.client_secret, grant, is_own=is_own)
+        secrets = self._read_secrets(grant, is_own=is_own)
         request = self.build(grant, secrets)
         self.sent.note(request, secrets, is_own=is_own)
         return request
 
+    def _read_secrets(self, grant: GrantParameters, *, is_own: bool) -> Secrets:
+        return self.sent.read(self.client_secret, self.provider.client_authentication, grant, is_own=is_own)
+
     async def has_new_secret(self) -> bool:
         """Whether a request of the configured grant would have another secret than the last."""
-        return self.sent.differ(await self.off_loop(self.build, self.grant))
+
+        def differ() -> bool:
+            secrets = self._read_secrets(self.grant, is_own=True)
+            return self.sent.differ(self.build(self.grant, secrets), secrets)
+
+        return await self.off_loop(differ)
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
