@@ -137,9 +137,15 @@ def api_headers(token: Token, config: Config) -> dict[str, str]:
 
 
 def _info(options: argparse.Namespace, terminal: Terminal) -> int:
-    from seic import Client
+    from seic import Client, ConfigurationError
 
-    with Client(read_config(options)) as client:
+    config = read_config(options)
+    if config.provider.introspection_url is None and config.provider.issuer is None:
+        raise ConfigurationError(
+            f"{config.provider.name} has no call that describes a token; if yours has one, set SEIC_INTROSPECTION_URL",
+            field="introspection_url",
+        )
+    with Client(config) as client:
         info = client.token_info()
     facts = {name: value for name, value in dataclasses.asdict(info).items() if value not in (None, "", {})}
     if options.json:
