@@ -140,13 +140,17 @@ def _info(options: argparse.Namespace, terminal: Terminal) -> int:
     from seic import Client, ConfigurationError
 
     config = read_config(options)
-    if config.provider.introspection_url is None and config.provider.issuer is None:
+    try:
+        with Client(config) as client:
+            info = client.token_info()
+    except ConfigurationError as error:
+        if error.field != "provider.introspection_url":
+            raise
+        # In the words of settings: the library's message is about code.
         raise ConfigurationError(
             f"{config.provider.name} has no call that describes a token; if yours has one, set SEIC_INTROSPECTION_URL",
             field="introspection_url",
-        )
-    with Client(config) as client:
-        info = client.token_info()
+        ) from None
     facts = {name: value for name, value in dataclasses.asdict(info).items() if value not in (None, "", {})}
     if options.json:
         terminal.json(facts)
