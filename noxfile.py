@@ -140,6 +140,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE)
+def proxy(session: nox.Session) -> None:
+    """Measure `seic proxy`, and print the tables of docs/proxy.md (needs nginx and curl)."""
+    session.install(EVERYTHING, *_group("tests"))
+    session.run("python", "-W", "ignore", "-m", "tests.benchmarks.proxy", *session.posargs)
+
+
+@nox.session(python=ONE)
 def growth(session: nox.Session) -> None:
     """Check that a process that runs long does not grow (about 30 minutes; `-- --calls 100000` takes less)."""
     session.install(".")
@@ -151,6 +158,16 @@ def fleet(session: nox.Session) -> None:
     """Measure processes that share a token store, and print the table of docs/fleet.md (needs redis-server)."""
     session.install(EVERYTHING, *_group("tests"))
     session.run("python", "-m", "tests.fleet", *session.posargs)
+
+
+@nox.session(python=ONE)
+def oidc(session: nox.Session) -> None:
+    """Try settings alone against oidc-provider (needs node and npm)."""
+    session.install(EVERYTHING, *_group("tests"))
+    folder = session.cache_dir / "oidc"
+    session.run("npm", "install", "--prefix", str(folder), "oidc-provider@9.13.3", external=True)
+    env = {"OIDC_PROVIDER_MODULES": str(folder / "node_modules")}
+    session.run("pytest", "tests/oidc/checks.py", *session.posargs, env=env)
 
 
 @nox.session(python=ONE)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+from seic.testing import MockProvider
 from tests._support.api import KINDS, Kind
 from tests._support.both_libraries import _library, pytest_generate_tests
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.token_endpoint import FakeEndpoint
+from tests._support.mocks import endpoint_mock, gateway_mock
 from tests._support.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["_library", "pytest_generate_tests", "pytest_make_collect_report", "pytest_runtest_makereport"]
@@ -20,9 +20,9 @@ settings.load_profile("seic")
 
 
 @pytest.fixture
-def server() -> FakeEndpoint:
+def server() -> MockProvider:
     """Return an in-memory token endpoint."""
-    return FakeEndpoint()
+    return endpoint_mock()
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def gateway() -> FakeGateway:
+def gateway() -> MockProvider:
     """Return an in-memory gateway."""
-    return FakeGateway()
+    return gateway_mock()

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 import seic
+from seic.testing import MockProvider
 from tests._support.clients import KINDS, both, refused
-from tests._support.fakes.gateway import FakeGateway
+from tests._support.mocks import client_of
 from tests._support.pki import mint
 from tests._support.swapping import PairOnDisk
 
@@ -45,7 +46,7 @@ def test_a_client_tells_the_certificate_in_service(kind: Any, tmp_path: Path) ->
 # As httpx users expect
 
 
-async def test_a_call_has_token_and_key_and_a_base_url(gateway: FakeGateway) -> None:
+async def test_a_call_has_token_and_key_and_a_base_url(gateway: MockProvider) -> None:
     """The URL may be a path; both kinds of client send the same."""
     client, blocking = both(gateway)
     async with client:
@@ -59,14 +60,15 @@ async def test_a_call_has_token_and_key_and_a_base_url(gateway: FakeGateway) -> 
         assert one.headers["AppKey"] == "AppKey-1"
 
 
-async def test_httpx_keywords_work(gateway: FakeGateway) -> None:
+async def test_httpx_keywords_work(gateway: MockProvider) -> None:
     """Headers, cookies, parameters, timeout, redirects, hooks, encoding and limits work as in httpx."""
     heard: list[str] = []
 
     async def hook(request: httpx.Request) -> None:
         heard.append(request.url.path)
 
-    client = gateway.client(
+    client = client_of(
+        gateway,
         headers={"X-Team": "a"},
         cookies={"c": "1"},
         params={"p": "2"},
@@ -92,17 +94,17 @@ async def test_httpx_keywords_work(gateway: FakeGateway) -> None:
     assert heard == ["/v1/echo"]  # the token request is not the user's
 
 
-async def test_a_base_url_below_the_origin_is_kept(gateway: FakeGateway) -> None:
+async def test_a_base_url_below_the_origin_is_kept(gateway: MockProvider) -> None:
     """A path in `base_url` is prefixed as in httpx."""
-    async with gateway.client(base_url="https://api.seic.com/v1") as client:
+    async with client_of(gateway, base_url="https://api.seic.com/v1") as client:
         reply = await client.get("echo")
 
     assert str(reply.request.url) == "https://api.seic.com/v1/echo"
 
 
-async def test_every_way_to_send_goes_through_the_auth(gateway: FakeGateway) -> None:
+async def test_every_way_to_send_goes_through_the_auth(gateway: MockProvider) -> None:
     """A request from `build_request` and a stream have a token as well."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         built = await client.send(client.build_request("PUT", "/a", json={}))
         async with client.stream("GET", "/b") as streamed:
             await streamed.aread()
@@ -111,7 +113,7 @@ async def test_every_way_to_send_goes_through_the_auth(gateway: FakeGateway) -> 
     assert streamed.request.headers["Authorization"] == "Bearer token-1"
 
 
-async def test_a_call_without_auth_stays_in_the_origin(gateway: FakeGateway) -> None:
+async def test_a_call_without_auth_stays_in_the_origin(gateway: MockProvider) -> None:
     """It has no token, but the connection would present the certificate."""
     client, blocking = both(gateway)
     async with client:
@@ -121,15 +123,15 @@ async def test_a_call_without_auth_stays_in_the_origin(gateway: FakeGateway) -> 
         blocking.get("https://evil.example/", auth=None)
 
 
-async def test_a_url_without_a_scheme_is_a_path(gateway: FakeGateway) -> None:
+async def test_a_url_without_a_scheme_is_a_path(gateway: MockProvider) -> None:
     """Httpx appends the path of `//host/path` to the base URL."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         reply = await client.get("//evil.example/x")
 
     assert str(reply.request.url) == "https://api.seic.com/x"
 
 
-async def test_a_foreign_url_costs_no_token(gateway: FakeGateway) -> None:
+async def test_a_foreign_url_costs_no_token(gateway: MockProvider) -> None:
     """The origin is checked first."""
     client, blocking = both(gateway)
     async with client:
@@ -139,11 +141,11 @@ async def test_a_foreign_url_costs_no_token(gateway: FakeGateway) -> None:
         blocking.get("https://evil.example/")
 
     assert caught.value.host == "evil.example"
-    assert gateway.tokens == 0
+    assert gateway.issued_tokens == 0
 
 
 @KINDS
-def test_http2_asks_for_its_package_at_once(kind: Any, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http2_asks_for_its_package_at_once(kind: Any, gateway: MockProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """The constructor raises httpx's error, which names the package to install."""
     monkeypatch.setitem(sys.modules, "h2", None)
 
@@ -156,7 +158,7 @@ def test_http2_asks_for_its_package_at_once(kind: Any, gateway: FakeGateway, mon
 
 @KINDS
 @pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "local_address"])
-def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str, gateway: FakeGateway) -> None:
+def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str, gateway: MockProvider) -> None:
     """Each is refused, and the error names the setting of `Config`."""
     error = refused(kind, gateway.config(), **{option: False})
 
@@ -182,7 +184,7 @@ class Recorder:
         return httpx.Response(200)
 
 
-async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) -> None:
+async def test_a_mount_carries_calls_of_the_origin_only(gateway: MockProvider) -> None:
     """Transports in `mounts` check the origin too; None is the client's own transport, as in httpx."""
     recorder = Recorder()
     mounts: dict[str, Any] = {"all://": httpx.MockTransport(recorder), "https://api.seic.com/": None}
@@ -194,7 +196,7 @@ async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) ->
     with blocking, pytest.raises(seic.HostNotAllowed):
         blocking.get("https://evil.example/", auth=None)
     assert recorder.urls == []
-    async with gateway.client(mounts={"https://": httpx.MockTransport(recorder)}) as mounted:
+    async with client_of(gateway, mounts={"https://": httpx.MockTransport(recorder)}) as mounted:
         assert (await mounted.get("/mounted")).status_code == 200
     assert recorder.urls == ["https://api.seic.com/mounted"]
 
@@ -202,7 +204,7 @@ async def test_a_mount_carries_calls_of_the_origin_only(gateway: FakeGateway) ->
 # Tokens
 
 
-async def test_the_token_itself_can_be_had(gateway: FakeGateway) -> None:
+async def test_the_token_itself_can_be_had(gateway: MockProvider) -> None:
     """`token` returns the token that requests use; with `force` a new one."""
     client, blocking = both(gateway)
     async with client:
@@ -232,7 +234,7 @@ def test_a_client_is_made_of_the_environment(kind: Any, monkeypatch: pytest.Monk
 
 
 @KINDS
-def test_a_client_is_made_of_other_variables_and_settings(kind: Any, gateway: FakeGateway) -> None:
+def test_a_client_is_made_of_other_variables_and_settings(kind: Any, gateway: MockProvider) -> None:
     """`environ` replaces the environment, and a setting replaces a variable."""
     environ = {"SEIC_CLIENT_ID": "AppKey-1", "SEIC_USERNAME": "svc-user", "SEIC_PASSWORD": "password-1"}
     client = kind.from_env(

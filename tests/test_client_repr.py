@@ -8,20 +8,20 @@ import pytest
 
 import seic
 from seic.sandbox import CertificateAuthority
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import certificate
 
 _KINDS = pytest.mark.parametrize("kind", [seic.AsyncClient, seic.Client])
 
 
-def _client(kind: Any, config: seic.Config, gateway: FakeGateway, clock: FakeClock) -> Any:
+def _client(kind: Any, config: seic.Config, gateway: MockProvider, clock: FakeClock) -> Any:
     auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
     return kind(config, auth=auth)
 
 
 @_KINDS
-def test_the_repr_follows_the_token(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_the_repr_follows_the_token(kind: Any, gateway: MockProvider, clock: FakeClock) -> None:
     """It tells a missing token, a fresh one, one that is due for refresh, and an expired one."""
     client = _client(kind, gateway.config(), gateway, clock)
     gateway.expires_in = 600
@@ -41,7 +41,7 @@ def test_the_repr_follows_the_token(kind: Any, gateway: FakeGateway, clock: Fake
 
 
 @_KINDS
-def test_the_repr_names_the_certificate(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_the_repr_names_the_certificate(kind: Any, gateway: MockProvider, clock: FakeClock) -> None:
     """Its common name and the days that are left."""
     leaf = certificate()
     client = _client(kind, gateway.config(certificate=leaf), gateway, clock)
@@ -51,7 +51,7 @@ def test_the_repr_names_the_certificate(kind: Any, gateway: FakeGateway, clock: 
 
 
 @_KINDS
-def test_the_repr_calls_no_callback(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_the_repr_calls_no_callback(kind: Any, gateway: MockProvider, clock: FakeClock) -> None:
     """A certificate callback may ask a vault, and a debugger prints reprs at any time."""
 
     def vault() -> NoReturn:
@@ -63,7 +63,7 @@ def test_the_repr_calls_no_callback(kind: Any, gateway: FakeGateway, clock: Fake
 
 
 @_KINDS
-def test_the_repr_has_no_secret(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_the_repr_has_no_secret(kind: Any, gateway: MockProvider, clock: FakeClock) -> None:
     """Neither the token, nor the client secret, nor the password."""
     client = _client(kind, gateway.config(), gateway, clock)
     token = client.auth.token_sync()
@@ -73,7 +73,7 @@ def test_the_repr_has_no_secret(kind: Any, gateway: FakeGateway, clock: FakeCloc
 
 
 @_KINDS
-def test_control_characters_of_a_common_name_are_escaped(kind: Any, gateway: FakeGateway, clock: FakeClock) -> None:
+def test_control_characters_of_a_common_name_are_escaped(kind: Any, gateway: MockProvider, clock: FakeClock) -> None:
     """A repr is printed to terminals and logs."""
     made = CertificateAuthority("CA").issue("svc\n\x1b[31muser")
     leaf = seic.ClientCertificate.load(made.cert_pem, key=made.key_pem)

@@ -11,40 +11,42 @@ import httpx
 import pytest
 
 import seic
-from tests._support.fakes.dpop import HOST, FakeDPoPProvider
 from tests._support.jwts import EC_KEY, pem
+from tests._support.mocks import HOST, client_of, dpop_mock, record_bodies
 
 
 async def test_each_request_has_its_own_proof() -> None:
     """One key for all requests, a new proof for each, and no query in it."""
-    provider = FakeDPoPProvider()
-    async with provider.client() as client:
+    provider = dpop_mock()
+    async with client_of(provider) as client:
         for _ in range(3):
             reply = await client.get("/api", params={"secret": "1"})
             assert reply.status_code == 200
-    assert len(provider.proofs) == 4
-    assert len({proof["jkt"] for proof in provider.proofs}) == 1
-    assert provider.proofs[1]["htu"] == f"{HOST}/api"
+    assert len(provider.dpop_proofs) == 4
+    assert len({proof["jkt"] for proof in provider.dpop_proofs}) == 1
+    assert provider.dpop_proofs[1]["htu"] == f"{HOST}/api"
 
 
 def test_a_blocking_client() -> None:
     """The blocking twin behaves the same, including nonces."""
-    provider = FakeDPoPProvider()
-    provider.nonces = {"/oauth/v2/token": "nonce-1", "/api": "nonce-2"}
+    provider = dpop_mock()
+    provider.require_nonce("/oauth/v2/token", "nonce-1")
+    provider.require_nonce("/api", "nonce-2")
     with seic.Client(provider.config(), transport=provider) as client:
         assert [client.get("/api").status_code for _ in range(2)] == [200, 200]
-    assert (len(provider.proofs), provider.refused) == (3, 2)
+    assert (len(provider.dpop_proofs), provider.nonce_challenges) == (3, 2)
 
 
 async def test_a_refused_token_is_renewed() -> None:
     """A DPoP challenge rejects the token as a Bearer challenge does; the retry has a proof for the new token."""
-    provider = FakeDPoPProvider()
-    async with provider.client() as client:
+    provider = dpop_mock()
+    bodies = record_bodies(provider, "/api")
+    async with client_of(provider) as client:
         await client.token()
-        provider.dead.add("token-1")
+        provider.revoke("token-1")
         assert (await client.post("/api", content=b"body")).status_code == 200
         assert client.stats.replays == 1
-    assert provider.bodies == [b"body"]
+    assert bodies == [b"body"]
 
 
 class Rows:
@@ -62,28 +64,30 @@ async def _once() -> AsyncIterator[bytes]:
 
 async def test_a_body_that_can_be_sent_again() -> None:
     """The second request has the whole body too."""
-    provider = FakeDPoPProvider()
-    provider.nonces["/api"] = "nonce"
-    async with provider.client() as client:
+    provider = dpop_mock()
+    provider.require_nonce("/api", "nonce")
+    bodies = record_bodies(provider, "/api")
+    async with client_of(provider) as client:
         assert (await client.post("/api", content=Rows())).status_code == 200
-    assert provider.bodies == [b"row-1row-2"]
+    assert bodies == [b"row-1row-2"]
 
 
 async def test_a_body_that_cannot_be_sent_again() -> None:
     """The 401 is returned, and the next request uses the nonce."""
-    provider = FakeDPoPProvider()
-    provider.nonces["/api"] = "nonce"
-    async with provider.client() as client:
+    provider = dpop_mock()
+    provider.require_nonce("/api", "nonce")
+    bodies = record_bodies(provider, "/api")
+    async with client_of(provider) as client:
         assert (await client.post("/api", content=_once())).status_code == 401
         assert (await client.post("/api", content=_once())).status_code == 200
-    assert provider.bodies == [b"row"]
+    assert bodies == [b"row"]
 
 
 async def test_a_bearer_token_is_refused() -> None:
     """There is no silent fallback to a token that is not bound."""
-    provider = FakeDPoPProvider()
-    provider.token_type = "Bearer"
-    async with provider.client() as client:
+    provider = dpop_mock()
+    provider.token_members["token_type"] = "Bearer"
+    async with client_of(provider) as client:
         with pytest.raises(seic.InvalidTokenResponse) as caught:
             await client.token()
     assert caught.value.problem == "token_type"
@@ -95,7 +99,7 @@ async def test_a_dpop_token_without_dpop_is_refused() -> None:
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"access_token": "t", "token_type": "DPoP"})
 
-    async with seic.AsyncClient(FakeDPoPProvider().config(dpop=None), transport=httpx.MockTransport(answer)) as client:
+    async with seic.AsyncClient(dpop_mock().config(dpop=None), transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(seic.InvalidTokenResponse, match="token_type"):
             await client.token()
 
@@ -105,9 +109,10 @@ async def test_a_token_bound_to_a_key() -> None:
     dpop = seic.DPoP()
     for jkt, is_ours in (("x", False), (dpop.thumbprint, True)):
         body = base64.urlsafe_b64encode(json.dumps({"cnf": {"jkt": jkt}}).encode()).rstrip(b"=").decode()
-        provider = FakeDPoPProvider()
-        provider.plan.append(provider.issue(access_token=f"e30.{body}.c2ln", token_type="DPoP"))
-        async with provider.client(dpop=dpop) as client:
+        provider = dpop_mock()
+        token = {"access_token": f"e30.{body}.c2ln", "token_type": "DPoP", "expires_in": 3600}
+        provider.token_responses.append(httpx.Response(200, json=token))
+        async with client_of(provider, {"dpop": dpop}) as client:
             if is_ours:
                 await client.token()
                 continue
@@ -120,7 +125,7 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
     """The same key has the same store key; generated keys have different ones."""
     path = tmp_path / "dpop.pem"
     path.write_bytes(pem(EC_KEY))
-    provider = FakeDPoPProvider()
+    provider = dpop_mock()
     keys = [
         provider.config(dpop=dpop).store_key(None)
         for dpop in (seic.DPoP(key=path), seic.DPoP(key=pem(EC_KEY)), seic.DPoP(), seic.DPoP(), None)
@@ -131,7 +136,7 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
 
 def test_closing_the_flow_closes_the_inner_flow() -> None:
     """The library can close a flow early."""
-    provider = FakeDPoPProvider()
+    provider = dpop_mock()
     auth = seic.OAuth2Auth(provider.config(), transport=provider)
     flow = auth.sync_auth_flow(httpx.Request("GET", f"{HOST}/api"))
     assert next(flow).headers["DPoP"]

@@ -22,8 +22,9 @@ import pytest
 import seic
 from seic import CertificateWarning, events
 from seic.sandbox import CertificateAuthority
+from seic.testing import MockProvider
 from tests._support import identities
-from tests._support.fakes.gateway import FakeGateway
+from tests._support.mocks import client_of
 from tests._support.rotating import connect
 
 KINDS = {
@@ -47,39 +48,39 @@ class Heard(list[events.Event]):
             self.trusts_others.set()
 
 
-Story: TypeAlias = Callable[[FakeGateway, Heard, Path], Awaitable[None]]
+Story: TypeAlias = Callable[[MockProvider, Heard, Path], Awaitable[None]]
 
 
-async def a_call(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_call(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A call gets a token."""
-    async with gateway.client(on_event=heard) as client:
+    async with client_of(gateway, on_event=heard) as client:
         await client.get("/v1/accounts")
 
 
-async def a_refusal(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_refusal(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """The credentials are refused."""
-    gateway.plan.append(httpx.Response(401, json={"code": "c", "message": "m"}))
-    async with gateway.client(on_event=heard) as client:
+    gateway.token_responses.append(httpx.Response(401, json={"code": "c", "message": "m"}))
+    async with client_of(gateway, on_event=heard) as client:
         with pytest.raises(seic.TokenRequestRefused):
             await client.get("/v1/accounts")
 
 
-async def a_new_secret(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_new_secret(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A new secret is refused, and the previous one accepted."""
     secrets = ["one"]
     config = gateway.config(client_secret=lambda: secrets[-1])
     async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         await client.token()
         secrets.append("two")
-        gateway.plan.append(httpx.Response(401, json={"code": "c", "message": "m"}))
+        gateway.token_responses.append(httpx.Response(401, json={"code": "c", "message": "m"}))
         await client.token(force=True)
 
 
-async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def an_outage(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A refresh fails, and the next one works."""
-    async with gateway.client(on_event=heard) as client:
+    async with client_of(gateway, on_event=heard) as client:
         await client.token()
-        gateway.plan.append(httpx.Response(503))
+        gateway.token_responses.append(httpx.Response(503))
         for _ in range(2):
             client._oauth._source.cache.token.renew_at = -math.inf
             client._oauth._cache._failures.retry_valid_at = -math.inf
@@ -87,12 +88,21 @@ async def an_outage(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
             await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
-async def a_dead_token(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_dead_token(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """The API rejects a token, with and without a challenge."""
-    async with gateway.client(on_event=heard) as client:
+    async with client_of(gateway, on_event=heard) as client:
         await client.get("/v1/accounts")
         for token, gateway.challenges in (("token-1", True), ("token-2", False)):
-            gateway.dead.add(token)
+            gateway.revoke(token)
+            await client.get("/v1/accounts")
+
+
+async def a_rate_limit(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
+    """The API asks for a pause, which is over at once."""
+    config = gateway.config(rate_limit_timeout=1)
+    gateway.add_response(429, path="/v1/accounts", headers={"Retry-After": "0"})
+    async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
+        for _ in range(2):
             await client.get("/v1/accounts")
 
 
@@ -111,15 +121,15 @@ class _Reluctant(seic.MemoryStore):
         super().save(key, token)
 
 
-async def a_store_that_fails(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_store_that_fails(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A refresh token is not saved, and is saved when the client is closed."""
-    gateway.plan.append(httpx.Response(200, json={"access_token": "token-1", "refresh_token": "refresh-1"}))
+    gateway.token_responses.append(httpx.Response(200, json={"access_token": "token-1", "refresh_token": "refresh-1"}))
     config = gateway.config(store=_Reluctant())
     async with seic.AsyncClient(config, transport=gateway, on_event=heard) as client:
         await client.token()
 
 
-async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_certificate_that_ends(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A certificate that expires soon, its successor, and an invalid successor."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
@@ -140,7 +150,7 @@ async def a_certificate_that_ends(gateway: FakeGateway, heard: Heard, _folder: P
             await client.reload_certificate()
 
 
-async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Path) -> None:
+async def authorities_that_change(gateway: MockProvider, heard: Heard, folder: Path) -> None:
     """The file of `ca=` is written again."""
     path = folder / "ca.pem"
     path.write_bytes(CertificateAuthority().cert_pem)
@@ -151,10 +161,10 @@ async def authorities_that_change(gateway: FakeGateway, heard: Heard, folder: Pa
         assert await asyncio.to_thread(heard.trusts_others.wait, 10)
 
 
-async def a_token_of_anybodys(gateway: FakeGateway, heard: Heard, _folder: Path) -> None:
+async def a_token_of_anybodys(gateway: MockProvider, heard: Heard, _folder: Path) -> None:
     """A provider that binds its tokens returns one that is not bound."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).rstrip(b"=").decode()
-    gateway.plan.append(httpx.Response(200, json={"access_token": f"eyJhbGciOiJub25lIn0.{claims}.c2ln"}))
+    gateway.token_responses.append(httpx.Response(200, json={"access_token": f"eyJhbGciOiJub25lIn0.{claims}.c2ln"}))
     config = gateway.config(
         provider=attrs.evolve(seic.SEI_GATEWAY, certificate_bound_tokens=True), certificate=identities.certificate()
     )
@@ -175,6 +185,8 @@ TOLD_BY: dict[type[events.Event], Story] = {
     events.TokenEndpointRecovered: an_outage,
     events.RequestRetried: a_dead_token,
     events.RequestNotRetried: a_dead_token,
+    events.RateLimitStarted: a_rate_limit,
+    events.RateLimitEnded: a_rate_limit,
     events.StoreDegraded: a_store_that_fails,
     events.StoreRecovered: a_store_that_fails,
     events.CertificateExpiring: a_certificate_that_ends,
@@ -192,7 +204,7 @@ def test_each_event_has_its_story() -> None:
 
 @pytest.mark.parametrize("kind", TOLD_BY, ids=lambda kind: kind.__name__)
 async def test_each_event_is_told_and_logged(
-    kind: type[events.Event], gateway: FakeGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: type[events.Event], gateway: MockProvider, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The listener gets it once, and the log has one line at its level, with its name and fields."""
     caplog.set_level(logging.DEBUG, logger="seic")
@@ -213,10 +225,10 @@ async def test_each_event_is_told_and_logged(
             assert line.endswith(f" tracking_id={tracking_id}")
 
 
-async def test_each_call_is_one_line_and_no_event(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_call_is_one_line_and_no_event(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """With a fresh token there is no event, and at INFO only the call with its tracking id."""
     heard = Heard()
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.token()
         client.listen(heard)
         for level, logged in ((logging.DEBUG, 1), (logging.INFO, 1), (logging.WARNING, 0)):

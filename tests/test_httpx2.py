@@ -13,9 +13,10 @@ import pytest
 
 import seic
 import seic.httpx2
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.gated_server import config_for
 from tests._support.hops import make_config
+from tests._support.mocks import gateway_mock
 from tests._support.wire import wire
 
 _HEAD = """\
@@ -143,7 +144,7 @@ async def test_a_transport_of_one_kind_is_refused_for_the_other() -> None:
         await auth.token()
 
 
-async def test_the_clients_name_their_library(gateway: FakeGateway) -> None:
+async def test_the_clients_name_their_library(gateway: MockProvider) -> None:
     """In the `User-Agent`, for firewalls and logs."""
     async with seic.httpx2.AsyncClient(gateway.config(), transport=gateway) as client:
         reply = await client.get("/x")
@@ -169,7 +170,7 @@ async def test_a_transport_of_the_other_library_is_adapted(module: Any) -> None:
         yield b"one"
         yield b"two"
 
-    auth = seic.OAuth2Auth(make_config(), transport=FakeGateway())
+    auth = seic.OAuth2Auth(make_config(), transport=gateway_mock())
     async with client_kind(make_config(), auth=auth, transport=other.MockTransport(answer)) as client:
         reply = await client.post("/x", content=parts())
         with pytest.raises(module.ReadError, match="broken") as caught:
@@ -185,7 +186,7 @@ async def test_a_transport_of_the_other_library_is_adapted(module: Any) -> None:
 def test_cookies_are_kept_as_httpx_keeps_them(kind: Any) -> None:
     """Those of the constructor, of responses, and of the attribute."""
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, headers={"Set-Cookie": "b=2"}))
-    auth = seic.OAuth2Auth(make_config(), transport=FakeGateway())
+    auth = seic.OAuth2Auth(make_config(), transport=gateway_mock())
     with kind(make_config(), auth=auth, transport=transport, cookies={"a": "1"}) as client:
         client.get("/x")
         assert dict(client.cookies) == {"a": "1", "b": "2"}
@@ -195,7 +196,7 @@ def test_cookies_are_kept_as_httpx_keeps_them(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [seic.Client, seic.httpx2.Client])
-def test_a_closed_client_is_not_opened_again(kind: Any, gateway: FakeGateway) -> None:
+def test_a_closed_client_is_not_opened_again(kind: Any, gateway: MockProvider) -> None:
     """The error says what to do."""
     client = kind(gateway.config(), transport=gateway)
     client.close()
@@ -204,7 +205,7 @@ def test_a_closed_client_is_not_opened_again(kind: Any, gateway: FakeGateway) ->
 
 
 @pytest.mark.parametrize("kind", [seic.AsyncClient, seic.httpx2.AsyncClient])
-async def test_a_closed_async_client_is_not_opened_again(kind: Any, gateway: FakeGateway) -> None:
+async def test_a_closed_async_client_is_not_opened_again(kind: Any, gateway: MockProvider) -> None:
     """The error says what to do."""
     client = kind(gateway.config(), transport=gateway)
     await client.aclose()

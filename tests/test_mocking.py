@@ -8,9 +8,10 @@ import pytest
 import respx
 
 import seic
-from tests._support.fakes.gateway import TOKEN_PATH, FakeGateway
+from seic.testing import MockProvider
 from tests._support.identities import authority, certificate
 
+TOKEN_PATH = "/v2/oauthtoken"
 _TOKEN = {"access_token": "token-1", "token_type": "BearerToken", "expires_in": "3600"}
 
 
@@ -22,7 +23,7 @@ def _respond(router: respx.MockRouter, host: str) -> None:
 
 
 @pytest.mark.parametrize("with_certificate", [False, True], ids=["api", "mtls"])
-async def test_respx_works_with_the_clients(with_certificate: bool, gateway: FakeGateway) -> None:
+async def test_respx_works_with_the_clients(with_certificate: bool, gateway: MockProvider) -> None:
     """Respx intercepts token and API requests without any setting."""
     identity = {"certificate": certificate(), "ca": authority().cert_pem} if with_certificate else {}
     config = gateway.config(**identity)
@@ -36,7 +37,7 @@ async def test_respx_works_with_the_clients(with_certificate: bool, gateway: Fak
 
 
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
-async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: FakeGateway) -> None:
+async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gateway: MockProvider) -> None:
     """A custom httpx client, with or without `AsyncTransport`, is mocked as usual."""
     config = gateway.config()
     transport = seic.AsyncTransport(config) if guarded else None
@@ -49,7 +50,7 @@ async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gatewa
 
 
 @pytest.mark.parametrize("guarded", [False, True], ids=["plain", "guarded transport"])
-def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gateway: FakeGateway) -> None:
+def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gateway: MockProvider) -> None:
     """The blocking twin is mocked in the same way."""
     config = gateway.config()
     transport = seic.Transport(config) if guarded else None
@@ -60,7 +61,7 @@ def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gat
         assert len(router.calls) == 2
 
 
-async def test_the_auth_serves_an_httpx2_client(gateway: FakeGateway) -> None:
+async def test_the_auth_serves_an_httpx2_client(gateway: MockProvider) -> None:
     """One auth serves clients of both libraries with one token."""
     config = gateway.config()
     auth = seic.OAuth2Auth(config, transport=gateway)

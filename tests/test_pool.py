@@ -15,9 +15,9 @@ import trio
 
 import seic
 from tests._support.edge import Edge
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.gated_server import GatedServer, client_of, config_for, gated_server, in_line
 from tests._support.hops import make_config
+from tests._support.mocks import gateway_mock
 from tests._support.pki import authority, mint
 from tests._support.swapping import PairOnDisk, settings_for
 from tests._support.wire import Wire, wire
@@ -193,7 +193,7 @@ async def test_a_token_that_was_replaced_in_the_queue_is_not_sent(server: GatedS
     """A request that waited for a connection has the token that is current then."""
     go_on = server.hold("/held")
     config = config_for(server.url)
-    auth = seic.OAuth2Auth(config, transport=FakeGateway())
+    auth = seic.OAuth2Auth(config, transport=gateway_mock())
     limits = httpx.Limits(max_connections=1)
     async with seic.AsyncClient(config, auth=auth, limits=limits) as client:
         held, waiting = await in_line(client, "/held", "/waiting")

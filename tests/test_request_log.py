@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 import seic
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
+from tests._support.mocks import client_of
 
 _SECRET = "api_key=sesame"
 
@@ -21,12 +22,12 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "/v1/accounts" in record.getMessage()]
 
 
-async def test_info_has_one_line_for_each_request(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_info_has_one_line_for_each_request(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """That of seic, which has the tracking id; httpx would log the query."""
     with caplog.at_level(logging.INFO):
-        async with gateway.client() as client:
+        async with client_of(gateway) as client:
             await client.get(f"/v1/accounts?{_SECRET}")
-            gateway.dead.add("token-1")
+            gateway.revoke("token-1")
             await client.get("/v1/accounts")
 
     assert [line.split(" tracking_id")[0] for line in lines(caplog)] == [
@@ -39,7 +40,7 @@ async def test_info_has_one_line_for_each_request(gateway: FakeGateway, caplog: 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 def test_a_client_of_your_own_logs_each_request_once(
-    library: Any, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
+    library: Any, gateway: MockProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With `auth=OAuth2Auth(...)`, in both libraries."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
@@ -52,7 +53,7 @@ def test_a_client_of_your_own_logs_each_request_once(
     assert "sesame" not in caplog.text
 
 
-def test_other_requests_are_logged_by_httpx_as_before(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_requests_are_logged_by_httpx_as_before(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """Also after a request of seic has failed."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -71,7 +72,7 @@ def test_other_requests_are_logged_by_httpx_as_before(gateway: FakeGateway, capl
     assert lines(caplog) == ['HTTP Request: GET https://other.example/v1/accounts?page=2 "HTTP/1.1 200 OK"']
 
 
-def test_without_seics_line_httpx_logs_no_query(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_seics_line_httpx_logs_no_query(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """An application may switch off `seic.api` alone."""
     caplog.set_level(logging.WARNING, logger="seic.api")
     caplog.set_level(logging.INFO)
@@ -82,11 +83,11 @@ def test_without_seics_line_httpx_logs_no_query(gateway: FakeGateway, caplog: py
 
 
 async def test_a_record_has_attributes_for_structured_logs(
-    gateway: FakeGateway, caplog: pytest.LogCaptureFixture
+    gateway: MockProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`json.dumps` takes each of them."""
     with caplog.at_level(logging.INFO):
-        async with gateway.client() as client:
+        async with client_of(gateway) as client:
             await client.get("/v1/accounts")
 
     (record,) = (record for record in caplog.records if record.name == "seic.api")

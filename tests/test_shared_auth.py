@@ -8,12 +8,12 @@ import attrs
 import pytest
 
 import seic
+from seic.testing import MockProvider
 from tests._support.clients import KINDS, refused
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.identities import authority, certificate
 
 
-async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -> None:
+async def test_one_auth_is_one_token_for_several_clients(gateway: MockProvider) -> None:
     """The second client makes no token request, and closing one leaves the token to the other."""
     config = gateway.config()
     auth = seic.OAuth2Auth(config, transport=gateway)
@@ -26,7 +26,7 @@ async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -
     with blocking:
         blocking.get("/c")
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
     assert first.stats == second.stats == auth.stats == blocking.stats
 
 
@@ -50,7 +50,7 @@ async def test_one_auth_is_one_token_for_several_clients(gateway: FakeGateway) -
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_no_token_is_shared_between_two_identities(
-    kind: Any, changes: dict[str, Any], fact: str, gateway: FakeGateway
+    kind: Any, changes: dict[str, Any], fact: str, gateway: MockProvider
 ) -> None:
     """The constructor refuses an auth that differs in anything that a token belongs to, and quotes no value."""
     error = refused(kind, gateway.config(), auth=seic.OAuth2Auth(gateway.config(**changes)))
@@ -73,7 +73,7 @@ def test_no_token_is_shared_between_two_identities(
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_other_settings_may_differ(kind: Any, changes: dict[str, Any], gateway: FakeGateway) -> None:
+def test_other_settings_may_differ(kind: Any, changes: dict[str, Any], gateway: MockProvider) -> None:
     """The times of refreshes and the route of requests do not decide to whom a token belongs."""
     auth = seic.OAuth2Auth(gateway.config(**changes), transport=gateway)
 
@@ -81,7 +81,7 @@ def test_other_settings_may_differ(kind: Any, changes: dict[str, Any], gateway: 
 
 
 @KINDS
-def test_another_kind_of_auth_is_refused(kind: Any, gateway: FakeGateway) -> None:
+def test_another_kind_of_auth_is_refused(kind: Any, gateway: MockProvider) -> None:
     """Httpx accepts a tuple; here it would replace the token."""
     error = refused(kind, gateway.config(), auth=("user", "password-9"))
 

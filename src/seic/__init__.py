@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TokenEndpointUnavailable,
         TokenError,
         TokenRequestRefused,
+        TooManyRequests,
     )
     from seic._model.extension_grants import (
         DeviceCode,
@@ -146,6 +147,7 @@ __all__ = [
     "TokenError",
     "TokenEndpointUnavailable",
     "TokenRequestRefused",
+    "TooManyRequests",
     "InvalidTokenResponse",
     "ApiError",
     "FieldError",
@@ -181,6 +183,7 @@ _EXPORTED = {
         "TokenEndpointUnavailable",
         "TokenError",
         "TokenRequestRefused",
+        "TooManyRequests",
     ),
     "seic._model.extension_grants": ("DeviceCode", "ExistingToken", "JwtBearer", "SamlBearer", "TokenExchange"),
     "seic._model.grant_parameters": ("Grant",),

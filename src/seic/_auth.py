@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import httpx
 
 from seic._auth_flow import AuthFlow
 from seic._concurrency import ForkSafeLock, run_in_thread
-from seic._config import Config, network_of, refresh_policy_of
+from seic._config import Config, network_of, refresh_policy_of, setting_names_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._event_types import CertificateRotated, Event
 from seic._httpx import AnyTransport
@@ -30,7 +31,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tokens.cache import Stats
 from seic._tokens.clock import SYSTEM_CLOCK, Clock
 from seic._tokens.refresh_policy import CachedToken
-from seic._transport import identity_of, require_config
+from seic._transport import identity_of, rate_limit_of, require_config
 
 if TYPE_CHECKING:
     from seic._tokens.source import CachingTokenSource
@@ -106,6 +107,8 @@ class OAuth2Auth(AuthFlow):
             certificate=partial(attrgetter("certificate"), identity),
             dpop=config.dpop,
             hint=identity.hint,
+            replace_certificate=transports.replace_certificate if transport is None and config.certificate else None,
+            setting_names=setting_names_of(config),
         )
 
         async def read_metadata() -> tuple[Provider, str]:
@@ -120,6 +123,9 @@ class OAuth2Auth(AuthFlow):
         if transport is None:
             identity.prepare()
         identity.add_listener(self._listeners)
+        self._rate_limit = rate_limit_of(config, transport)
+        if self._rate_limit is not None:
+            self._rate_limit.add_listener(self._listeners)
         self._unfollow = self._listeners.add(self._follow_rotation, kind=CertificateRotated)
         source = CachingTokenSource(
             endpoint,
@@ -240,6 +246,13 @@ class OAuth2Auth(AuthFlow):
             raise HostNotAllowed(
                 f"the URL is malformed; pass a full URL below {self.config.origin}", host=""
             ) from error
+        # Another library sends it: in `https://evil.example\\@api.example` it may find another host than httpx does.
+        if not re.match(r"[A-Za-z]+://[A-Za-z0-9.:\[\]_-]*(?:[/?#]|$)", str(url)) and parsed.host:
+            raise HostNotAllowed(
+                "the URL must have a host and a port only before its path, without a user name or characters that "
+                f"libraries read differently; pass a full URL below {self.config.origin}",
+                host="",
+            )
         if parsed.scheme in ("ws", "wss"):
             parsed = parsed.copy_with(scheme=f"http{parsed.scheme[2:]}")
         self._guard.check(parsed)

@@ -10,7 +10,7 @@ import httpx
 from seic._api.retry import Retry
 from seic._auth import OAuth2Auth
 from seic._base_client import AsyncBaseClient, SyncBaseClient
-from seic._config import Config
+from seic._config import Config, setting_names_of
 from seic._httpx import AnyAsyncTransport, AnyBlockingTransport
 from seic._listeners import Listener
 from seic._model.secret import strip_frames
@@ -122,11 +122,19 @@ class AsyncClient(AsyncBaseClient, httpx.AsyncClient):
 
         Raises:
             ApiError: A page is an error.
-            ConfigurationError: The cursor's name is wrong, or a page was there before.
+            ConfigurationError: The cursor's name is wrong or missing, or a page was there before.
         """
         from seic._api.pages import async_pages
 
-        return async_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+        config = self._oauth.config
+        return async_pages(
+            self,
+            url,
+            provider=config.provider,
+            setting_names=setting_names_of(config),
+            params=params,
+            headers=headers,
+        )
 
 
 class Client(SyncBaseClient, httpx.Client):
@@ -192,7 +200,15 @@ class Client(SyncBaseClient, httpx.Client):
         """Request a collection page by page; the blocking twin of `AsyncClient.pages`."""
         from seic._api.pages import blocking_pages
 
-        return blocking_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+        config = self._oauth.config
+        return blocking_pages(
+            self,
+            url,
+            provider=config.provider,
+            setting_names=setting_names_of(config),
+            params=params,
+            headers=headers,
+        )
 
 
 publish("seic", ["AsyncClient", "Client"], globals())

@@ -26,6 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.form_request import parse_url
 from seic._options import ConfigOptions
 from seic._public import publish
+from seic._setting_names import SettingNames
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.trust import SYSTEM, CaSource, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy
@@ -106,6 +107,9 @@ class Config(Unpicklable):
         mandatory_refresh: The time before expiry at which calls wait for a refresh: seconds, or a share of the
             lifetime; by default `"2.5%"`.
         token_timeout: The total seconds of a refresh, including retries and pauses.
+        rate_limit_timeout: The longest wait of a request in seconds, while the API asks for a pause by 429 or
+            `Retry-After`; then it raises `TooManyRequests`. All clients of the process wait, and with a store those of
+            all processes. None lets no request wait.
         proxy: The proxy of token requests and API calls; None for `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         local_address: The local address of connections, such as the one in the provider's allow-list.
         trust_env: Whether the proxy variables apply.
@@ -139,13 +143,14 @@ class Config(Unpicklable):
     advisory_refresh: Margin | None = None
     mandatory_refresh: Margin | None = None
     token_timeout: float = attrs.field(default=_TOKEN_TIMEOUT, validator=is_seconds)
+    rate_limit_timeout: float | None = attrs.field(default=None, validator=is_seconds)
     proxy: ProxyLike | None = attrs.field(default=None, repr=show_proxy)
     local_address: str | None = None
     strict_common_name: bool = attrs.field(default=False, validator=is_a(bool, wanted="True or False"))
     probe_rotation: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
     trust_env: bool = attrs.field(default=True, validator=is_a(bool, wanted="True or False"))
-    # By argument, the variables or keys that hints name in its place; an argument, so that `attrs.evolve` keeps them.
-    _setting_names: Mapping[str, str] = attrs.field(default={}, eq=False, repr=False, alias="_setting_names")
+    # For messages; an argument, so that `attrs.evolve` keeps them.
+    _setting_names: SettingNames = attrs.field(default=SettingNames(), eq=False, repr=False, alias="_setting_names")
 
     def __attrs_post_init__(self) -> None:
         """Check what needs more than one setting, so that a mistake is found here and not by the first call."""
@@ -157,6 +162,10 @@ class Config(Unpicklable):
                 warnings.warn(warning, stacklevel=4)  # skips attrs' constructor and the decorator that hides its frames
         if not 0 < self.token_timeout < math.inf:
             raise ConfigurationError("token_timeout: must be more than 0 seconds, and finite", field="token_timeout")
+        if self.rate_limit_timeout is not None and not 0 <= self.rate_limit_timeout < math.inf:
+            raise ConfigurationError(
+                "rate_limit_timeout: must be 0 seconds or more, and finite", field="rate_limit_timeout"
+            )
         self.grant.check(self.provider)
         if self.store is not None and getattr(self.grant, "subject", "") is None:
             raise ConfigurationError(
@@ -208,8 +217,8 @@ class Config(Unpicklable):
         from seic._settings import read_environment
 
         settings = read_environment(os.environ if environ is None else environ, given=changes)
-        with settings.rename_errors():
-            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
+        with settings.names.rename_errors():
+            return cls(**settings.arguments, **changes, _setting_names=settings.names)
 
     @classmethod
     @strip_frames
@@ -232,8 +241,8 @@ class Config(Unpicklable):
         from seic._settings import read_file
 
         settings = read_file(Path(path), profile, given=changes)
-        with settings.rename_errors():
-            return cls(**settings.arguments, **changes, _setting_names=settings.remedies)
+        with settings.names.rename_errors():
+            return cls(**settings.arguments, **changes, _setting_names=settings.names)
 
     @property
     def base_url(self) -> str:
@@ -323,6 +332,11 @@ class Config(Unpicklable):
         return str(url)
 
 
+def setting_names_of(config: Config) -> SettingNames:
+    """Return the variables or keys that a configuration's values came from."""
+    return config._setting_names  # noqa: SLF001 - private to users
+
+
 def network_of(config: Config) -> Network:
     """Return the proxy and the local address of a configuration's requests."""
     network = Network.of(
@@ -330,7 +344,7 @@ def network_of(config: Config) -> Network:
         local_address=config.local_address,
         trust_env=config.trust_env,
         shown_for=config.origin,
-        setting_names=config._setting_names,  # noqa: SLF001 - private to users
+        setting_names=setting_names_of(config).arguments,
     )
     network.check(config.origin)
     return network

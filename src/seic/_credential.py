@@ -15,6 +15,7 @@ from seic._tls.certificate import ClientCertificate
 from seic._tls.context import shared_context
 from seic._tls.trust import TrustStore
 from seic._values import frozen
+from seic._x509.reasons import Reason
 
 #: The ALPN protocols of a context. httpcore writes the same into the context that it is given, so connections with
 #: other protocols must not share one.
@@ -62,8 +63,8 @@ def new_credential(certificate: ClientCertificate | None, trust: TrustStore, gen
 class Probe(Protocol):
     """Tries a credential at one host; hashable, and equal for the same host."""
 
-    def find_refusal(self, credential: Credential) -> CertificateError | None:
-        """Send a request without secrets; return the reason why the credential does not work, or None if it does."""
+    def find_failure(self, credential: Credential) -> CertificateError | None:
+        """Send a request without secrets; return its failure, or None if the server accepts the credential."""
 
 
 class CredentialProbes:
@@ -76,8 +77,8 @@ class CredentialProbes:
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
         self._probes: dict[Probe, None] = {}
-        #: A credential that was refused although its probe was not.
-        self._refused: tuple[ssl.SSLContext, CertificateError] | None = None
+        #: A credential that was refused although its probe was not, with the state of its files at that time.
+        self._refused: tuple[ssl.SSLContext, object, CertificateError] | None = None
 
     def add(self, probe: Probe) -> None:
         """Try renewed credentials at a host."""
@@ -86,25 +87,38 @@ class CredentialProbes:
             for oldest in list(self._probes)[:-_MAX_PROBES]:
                 self._probes.pop(oldest, None)
 
-    def remember_refusal(self, credential: Credential, refusal: CertificateError) -> None:
-        """Count a refusal that came later as that of a probe."""
-        self._refused = credential.context, refusal
+    def remember_refusal(self, credential: Credential, files: object, refusal: CertificateError) -> None:
+        """Count a refusal that came later as that of a probe, until the files change."""
+        self._refused = credential.context, files, refusal
 
-    def find_refusal(self, credential: Credential) -> CertificateError | None:
-        """Try a credential at all hosts; return the first reason why it does not work, or None if it does."""
-        refusals = (probe.find_refusal(credential) for probe in list(self._probes))
-        return next((refusal for refusal in refusals if refusal is not None), None)
+    def forget_refusal(self) -> bool:
+        """Try the credential again that was refused later; return whether there was one."""
+        refused, self._refused = self._refused, None
+        return refused is not None
 
-    def check(self, fresh: Credential, before: Credential) -> None:
+    def is_refused(self, credential: Credential) -> bool:
+        """Return whether a host refuses a credential; a host that gives no answer does not."""
+        return any(map(_is_verdict, [probe.find_failure(credential) for probe in list(self._probes)]))
+
+    def check(self, fresh: Credential, before: Credential, files: object) -> None:
         """Try a renewed credential, and if it fails the one before.
 
+        A host that answers neither, because it is down or drops such requests, says nothing about either.
+
         Raises:
-            CertificateError: It fails where the one before works. A failure of both says nothing about the renewed one:
-                the host is down, or no longer accepts the one before.
+            CertificateError: It fails where the one before works, or is refused where the one before is not.
         """
-        known = self._refused[1] if self._refused is not None and self._refused[0] is fresh.context else None
+        known = None if self._refused is None or self._refused[:2] != (fresh.context, files) else self._refused[2]
         for probe in list(self._probes):
-            refusal = known or probe.find_refusal(fresh)
-            if refusal is not None and probe.find_refusal(before) is None:
-                text = f"the renewed one does not work, so the last good one stays: {refusal.message}"
-                raise CertificateError(text, path=refusal.path, reason=refusal.reason)
+            failure = known or probe.find_failure(fresh)
+            if failure is None:
+                continue
+            failure_before = probe.find_failure(before)
+            if failure_before is None or (_is_verdict(failure) and not _is_verdict(failure_before)):
+                text = f"the renewed one does not work, so the last good one stays: {failure.message}"
+                raise CertificateError(text, path=failure.path, reason=failure.reason)
+
+
+def _is_verdict(failure: CertificateError | None) -> bool:
+    """Whether one side refused the other, unlike a timeout or a close, which may have any cause."""
+    return failure is not None and failure.reason not in {None, Reason.CLOSED_EARLY}

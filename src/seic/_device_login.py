@@ -8,7 +8,7 @@ from typing import TypeAlias
 import anyio
 import attrs
 
-from seic._config import Config, network_of
+from seic._config import Config, network_of, setting_names_of
 from seic._errors import ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Event, TokenNotBound
 from seic._httpx import AnyTransport
@@ -161,6 +161,7 @@ def _endpoint(config: Config, transport: _Transport | None, clock: Clock, on_eve
         certificate=lambda: identity.certificate,
         dpop=config.dpop,
         hint=identity.hint,
+        setting_names=setting_names_of(config),
     )
 
 

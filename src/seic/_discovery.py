@@ -13,7 +13,7 @@ import attrs
 import httpx
 
 from seic._concurrency import ForkSafeLock, run_in_thread
-from seic._config import Config
+from seic._config import Config, setting_names_of
 from seic._errors import ConfigurationError, InvalidTokenResponse, SeicError, TokenEndpointUnavailable
 from seic._httpx import AnyTransport
 from seic._identity import Identity, shared_identity
@@ -25,6 +25,7 @@ from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._portal import run
 from seic._public import publish
+from seic._setting_names import SettingNames
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.trust import CaSource, authority_parts
 from seic._tokens.clock import SYSTEM_CLOCK
@@ -181,9 +182,10 @@ async def with_metadata(config: Config, *, transport: _Transport | None = None) 
         SeicError: As for `discover`, and as for `Config`: the provider does not offer the grant, or the client
             authentication needs another setting.
     """
-    provider = await discover(
+    discovery, parse = _discovery(
         config.token_url,
-        base=config.provider,
+        config.provider,
+        None,
         certificate=config.certificate,
         ca=config.ca,
         proxy=config.proxy,
@@ -191,7 +193,9 @@ async def with_metadata(config: Config, *, transport: _Transport | None = None) 
         trust_env=config.trust_env,
         transport=transport,
         allow_http_on_loopback=config.origin.scheme == "http",
+        setting_names=setting_names_of(config),
     )
+    provider = await without_frames(discovery.run(parse, await run_in_thread(discovery.thumbprint)))
     return attrs.evolve(config, provider=provider)
 
 
@@ -209,13 +213,19 @@ def _discovery(
     allow_http_on_loopback: bool = False,
     max_age: float = _MAX_AGE,
     clock: Callable[[], float] = SYSTEM_CLOCK.monotonic,
+    setting_names: SettingNames | None = None,
 ) -> tuple[_Discovery, Callable[[bytes], Provider]]:
     check_source(certificate)
     discovery = _Discovery(
         issuer=issuer,
         ca=ca,
         identity=shared_identity(certificate, ca=ca),
-        network=Network.of(proxy=proxy, local_address=local_address, trust_env=trust_env),
+        network=Network.of(
+            proxy=proxy,
+            local_address=local_address,
+            trust_env=trust_env,
+            setting_names=None if setting_names is None else setting_names.arguments,
+        ),
         transport=transport,
         allow_http_on_loopback=allow_http_on_loopback,
         max_age=max_age,

@@ -9,7 +9,8 @@
     │   ├── TokenRequestRefused         400, 401, 403, an error under 200: credentials, grant
     │   └── InvalidTokenResponse        a success without a valid token
     └── ApiError                        an error response of an API
-        └── LoggedInElsewhere           a login elsewhere ended the account's only session
+        ├── LoggedInElsewhere           a login elsewhere ended the account's only session
+        └── TooManyRequests             not sent: the API asked for a pause
 
 Attributes are strings and numbers, never a client, a credential, a request or a whole response: errors are logged,
 pickled and sent to trackers, so their content is public.
@@ -189,6 +190,14 @@ class ApiError(SeicError):
         self.errors: tuple[FieldError, ...] = tuple(errors)
 
 
+class TooManyRequests(ApiError):
+    """A request was not sent: the API asked for a pause, which ends later than `rate_limit_timeout` allows to wait.
+
+    `retry_after` is the rest of the pause in seconds; 0 if the pause is over, and too many requests wait for their
+    turn.
+    """
+
+
 class LoggedInElsewhere(ApiError):
     """A login elsewhere ended the session, because the account allows only one (the platform's 403, subcode 018).
 
@@ -211,6 +220,7 @@ publish(
         "TokenEndpointUnavailable",
         "TokenError",
         "TokenRequestRefused",
+        "TooManyRequests",
     ],
     globals(),
 )

@@ -266,6 +266,35 @@ class RequestNotRetried(Event):
 
 
 @_event
+class RateLimitStarted(Event):
+    """The API asked for a pause with `status`, here or in another process; requests wait (`rate_limit_timeout`).
+
+    `retry_after` is the pause in seconds. Only the first of several is reported, until `RateLimitEnded`.
+    """
+
+    name: ClassVar[str] = "rate limit started"
+    level: ClassVar[int] = 30
+    host: str
+    status: int
+    retry_after: float
+
+
+@_event
+class RateLimitEnded(Event):
+    """The API accepts requests again, and none waits any more.
+
+    `took` is in seconds; `waited` is the number of requests that waited, `refused` of those that were not sent
+    (`TooManyRequests`).
+    """
+
+    name: ClassVar[str] = "rate limit ended"
+    host: str
+    took: float
+    waited: int
+    refused: int
+
+
+@_event
 class StoreDegraded(Event):
     """The token store failed; that costs a token request and never fails an API request.
 

@@ -11,11 +11,12 @@ import contextlib
 import datetime as dt
 import functools
 import os
+import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 from seic._concurrency import ForkSafeLock, run_in_thread
 from seic._credential import Credential, CredentialProbes, new_credential
@@ -36,16 +37,11 @@ from seic._tls.trust import CA_CALLBACK, CaSource, TrustStore, authority_files, 
 from seic._tls.watcher import Watcher
 from seic._x509.reasons import CertificateWarning, Reason
 
-# Seconds after a rotation in which a refusal brings the credential before back.
+# Seconds after the first use of a renewed credential in which a refusal brings the credential before back.
 _TRIAL_SECONDS = 60.0
-_PAUSES = (0.0, 0.05, 0.2)
 _EXPIRY_NOTICE_INTERVAL = dt.timedelta(days=1)
-_EXPIRY_CHECK_INTERVAL = dt.timedelta(seconds=1)
 
-
-# A function, because freezegun replaces `datetime.datetime`, which a partial would have bound before.
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+_T = TypeVar("_T")
 
 
 class Identity:
@@ -72,7 +68,7 @@ class Identity:
         ca: CaSource | None = None,
         account: str | None = None,
         strict: bool = False,
-        now: Callable[[], dt.datetime] = _utc_now,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),  # freezegun replaces the class
         monotonic: Callable[[], float] = time.monotonic,
         callback_interval: float = 60.0,
         watch: bool = True,
@@ -86,10 +82,11 @@ class Identity:
         self.generation = 0
         self._credential: Credential | None = None
         self._previous: Credential | None = None
-        self._replaced_at = 0.0
+        #: The time of the first use of the credential; None before that.
+        self._used_at: float | None = None
         self._monotonic = monotonic
         self.probes = CredentialProbes(enabled=probe)
-        self._lock, self._recovery = ForkSafeLock(), ForkSafeLock()
+        self._locks, self._recovery = ForkSafeLock(), ForkSafeLock()
         #: Whether the last check found files that have changed and were neither loaded nor refused.
         self.is_settling = False
         self._warned: dict[tuple[str, str | None], CertificateWarning] = {}
@@ -97,7 +94,6 @@ class Identity:
         self._audience: set[weakref.ref[Listeners]] = set()
         self._valid_from = source.next_from if isinstance(source, ClientCertificate) and source.files else None
         self._noticed_at: dt.datetime | None = None
-        self._expiry_checked_at: dt.datetime | None = None
         self._certificates: Reloader[ClientCertificate] | None = None
         follow: Any = functools.partial(Reloader, emit=self._emit, monotonic=monotonic)
         if isinstance(source, ClientCertificate):
@@ -112,7 +108,8 @@ class Identity:
             self._trusts = follow(CA_CALLBACK, interval=callback_interval)
         elif files := [file for file in authority_files(ca) if file.path is not None]:
             self._trusts = follow(", ".join(file.label for file in files), files=tuple(file.path for file in files))
-        self._is_watched = watch and (self._certificates is not None or self._trusts is not None)
+        self._reloaders: list[Reloader[Any]] = [one for one in (self._certificates, self._trusts) if one is not None]
+        self._is_watched = watch and bool(self._reloaders)
 
     def current(self) -> Credential:
         """Return what a new connection presents; the first call reads and builds it.
@@ -133,6 +130,7 @@ class Identity:
                     raise
                 return self.current()
             self._warn(credential.certificate, problems)
+        self._used_at = self._used_at or self._monotonic()
         self.watch()
         return credential
 
@@ -205,8 +203,9 @@ class Identity:
             self._trusts.check(urgent=urgent, wait=urgent or wait, file_state=file_state)
             is_settling = self._trusts.is_settling
         if self._certificates is not None and credential.certificate is not None:
-            # First: the expiry of a certificate is not told after its rotation.
-            self._notice_expiry(credential.certificate)
+            # First: the expiry of a certificate is not told after its rotation, nor while its files change.
+            if not self.is_settling:
+                self._notice_expiry(credential.certificate)
             is_due = self._valid_from is not None and self._now() >= self._valid_from
             self._certificates.check(urgent=urgent, wait=urgent or wait, due=is_due, file_state=file_state)
             is_settling |= self._certificates.is_settling
@@ -222,49 +221,55 @@ class Identity:
         """
         if self._certificates is None:
             raise ConfigurationError("certificate: there is none, so none can be loaded again", field="certificate")
+        self.probes.forget_refusal()
         if self._trusts is not None and self._credential is not None:
             self._trusts.check(urgent=True, wait=True)
         return self._certificates.reload()
 
-    def replace_refused(self, credential: Credential, refusal: CertificateError) -> bool:
+    def replace_refused(
+        self, credential: Credential, refusal: CertificateError, works: Callable[[Credential], bool] | None = None
+    ) -> bool:
         """Look for another credential after a server refused one; return whether another try may succeed.
 
-        It is what was renewed meanwhile, or, for a minute after a rotation, the credential before, if a probe finds
-        that it works. If the refused one does, the server was just being changed.
+        It is what was renewed meanwhile, or, for a minute after the first use of a renewed one, the credential before,
+        unless a probe finds that it is refused.
 
         Args:
-            credential: The credential that was refused.
+            credential: That credential.
             refusal: The server's reason, without a traceback.
+            works: Tries a credential with the refused request; None: by the probes of all hosts.
         """
         self.check_for_update(urgent=True)
-        with self._recovery.of_process[os.getpid()]:
+        with self._recovery:
             if self._credential is not credential or not self.probes.enabled:
                 return self._credential is not credential
-            before = None if self._monotonic() - self._replaced_at > _TRIAL_SECONDS else self._previous
-            if not (before and before.is_valid(self._now()) and self.probes.find_refusal(before) is None):
-                changing = before is not None or any(one.is_final for one in (self._certificates, self._trusts) if one)
-                # A server that is being changed is in both of its states for a moment.
-                for pause in _PAUSES if changing else ():
-                    time.sleep(pause)
-                    if self.probes.find_refusal(credential) is None or self.check_for_update(urgent=True):
-                        return True
-                return self._credential is not credential
-            self._put_back(before, credential)
-            self.probes.remember_refusal(credential, refusal)
-        path, problem = refusal.path or credential.trust.label, f"it was refused after its first use: {refusal.message}"
+            used_for = 0.0 if self._used_at is None else self._monotonic() - self._used_at
+            before = self._previous
+            if before is not None and (used_for > _TRIAL_SECONDS or not before.is_valid(self._now())):
+                before = None
+            if before is None and works is not None:
+                return self.probes.forget_refusal() and self.check_for_update(urgent=True)
+            if before is not None and (works(before) if works is not None else not self.probes.is_refused(before)):
+                self._put_back(before, credential, refusal)
+                return True
+            # A server that is being changed is in both of its states for a moment.
+            return works is None and (before is not None or any(one.is_final for one in self._reloaders))
+
+    def _put_back(self, before: Credential, refused: Credential, refusal: CertificateError) -> None:
+        with self._lock:
+            if self._credential is not refused:
+                return
+            self._replace(before.certificate, before.trust)
+            self._previous = None
+            for reloader in self._reloaders:
+                reloader.put_back(before.certificate if reloader is self._certificates else before.trust)
+            self.probes.remember_refusal(refused, self._files(), refusal)
+        path, problem = refusal.path or refused.trust.label, f"it was refused after its first use: {refusal.message}"
         problem += "; the one before it is in use again"
         self._emit(CertificateRejected(path=path, reason=refusal.reason or Reason.REFUSED.value, problem=problem))
-        return True
 
-    def _put_back(self, before: Credential, refused: Credential) -> None:
-        with self._lock.of_process[os.getpid()]:
-            if self._credential is refused:
-                self._replace(before.certificate, before.trust)
-                self._previous = None
-                if self._certificates is not None:
-                    self._certificates.put_back(before.certificate)
-                if self._trusts is not None:
-                    self._trusts.put_back(before.trust)
+    def _files(self) -> object:
+        return [one.latest for one in self._reloaders]
 
     def hint(self) -> str | None:
         """Return the likely cause of refused credentials, as far as the certificate is concerned."""
@@ -278,28 +283,38 @@ class Identity:
         """Tell listeners of each rotation for as long as they live."""
         self._audience.add(weakref.ref(listeners, self._audience.discard))
 
+    @property
+    def _lock(self) -> threading.RLock:
+        return self._locks.of_process[os.getpid()]
+
     def _build(self) -> Credential:
         # Off the lock: a source may hang.
         _ = self.certificate
         trust = read_trust_store(self._ca) if self._trusts is None else self._trusts.get()
-        with self._lock.of_process[os.getpid()]:
+        with self._lock:
             # Either may have been replaced since.
             trust = trust if self._trusts is None else self._trusts.get()
             return self._credential or self._replace(self.certificate, trust)
 
     def _replace(self, certificate: ClientCertificate | None, trust: TrustStore) -> Credential:
-        self._previous, self._replaced_at = self._credential, self._monotonic()
+        self._previous, self._used_at = self._credential, None
         credential = self._credential = new_credential(certificate, trust, self.generation + 1)
         # Last: a caller that sees the new number finds the new credential.
         self.generation = credential.generation
         return credential
 
-    def _check(self, reloader: Reloader[Any], certificate: ClientCertificate | None, trust: TrustStore) -> None:
+    def _use(
+        self, reloader: Reloader[_T], fresh: _T, certificate: ClientCertificate | None, trust: TrustStore | None
+    ) -> None:
         before = self._credential
         if before is not None and self.probes.enabled and before.is_valid(self._now()):
-            fresh = new_credential(certificate, trust, self.generation)
+            tried = new_credential(certificate or before.certificate, trust or before.trust, self.generation)
             reloader.is_final = True
-            self.probes.check(fresh, before)
+            self.probes.check(tried, before, self._files())
+        with self._lock:
+            if self._credential is not None:
+                self._replace(certificate or self._credential.certificate, trust or self._credential.trust)
+            reloader.value = fresh
 
     def _accept_certificate(self, certificates: Reloader[ClientCertificate], fresh: ClientCertificate) -> Event | None:
         now, before = self._now(), certificates.value
@@ -312,16 +327,10 @@ class Identity:
             fresh.check_common_name(self._account, strict=self._strict or is_fitting)
         if before is not None and before.content == fresh.content:
             return None
-        credential, trust = self._credential, None
-        if credential is not None:
-            # The system's trust is read with each certificate.
-            trust = read_trust_store(None) if self._ca is None else None
-            self._check(certificates, fresh, trust or credential.trust)
-        with self._lock.of_process[os.getpid()]:
-            if self._credential is not None:
-                self._replace(fresh, trust or self._credential.trust)
-            certificates.value = fresh
-            self._expiry_checked_at = self._noticed_at = None
+        # The system's trust is read with each certificate.
+        trust = read_trust_store(None) if self._ca is None and self._credential is not None else None
+        self._use(certificates, fresh, fresh, trust)
+        self._noticed_at = None
         if before is None:
             return None
         leaf, path = fresh.leaf, fresh.path
@@ -335,12 +344,7 @@ class Identity:
         trusts.is_partial = bool(fresh.warnings)
         if before == fresh:
             return None
-        if self._credential is not None:
-            self._check(trusts, self._credential.certificate, fresh)
-        with self._lock.of_process[os.getpid()]:
-            if self._credential is not None:
-                self._replace(self._credential.certificate, fresh)
-            trusts.value = fresh
+        self._use(trusts, fresh, None, fresh)
         return None if before is None else TrustStoreReloaded(path=fresh.label, authorities=len(fresh.authorities))
 
     def _warn(self, certificate: ClientCertificate, problems: tuple[CertificateWarning, ...]) -> None:
@@ -352,12 +356,9 @@ class Identity:
 
     def _notice_expiry(self, certificate: ClientCertificate) -> None:
         now = self._now()
-        if self._expiry_checked_at is not None and abs(now - self._expiry_checked_at) < _EXPIRY_CHECK_INTERVAL:
-            return
-        self._expiry_checked_at = now
         if not certificate.leaf.expires_soon(now):
             return
-        with self._lock.of_process[os.getpid()]:
+        with self._lock:
             if self._noticed_at is not None and abs(now - self._noticed_at) < _EXPIRY_NOTICE_INTERVAL:
                 return
             self._noticed_at = now

@@ -41,6 +41,7 @@ class ConfigOptions(TypedDict, total=False):
     advisory_refresh: Margin | None
     mandatory_refresh: Margin | None
     token_timeout: float
+    rate_limit_timeout: float | None
     proxy: ProxyLike | None
     local_address: str | None
     strict_common_name: bool

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from seic._setting_names import (
     SETTING_BY_NAME,
     SETTING_OF_FIELD,
     SETTINGS_OF_ARGUMENT,
+    SettingNames,
     forms_of,
     with_setting_names,
 )
@@ -31,6 +31,7 @@ from seic._setting_secrets import SecretFile, is_plausible
 from seic._setting_values import SettingReader, SettingValue, is_path
 from seic._stores.store_url import open_store
 from seic._tls.certificate import ClientCertificate
+from seic._tls.trust import SYSTEM
 from seic._tokens.store import TokenStore
 from seic._x509.credential_files import given_as_text
 from seic._x509.reasons import Reason
@@ -58,28 +59,11 @@ class ConfigArguments(Unpicklable):
 
     Attributes:
         arguments: The arguments.
-        names: The variable or key of each field, by the field's name in errors.
-        remedies: The variables or keys that replace an argument in messages.
+        names: The variables or keys that they came from.
     """
 
     arguments: dict[str, Any] = attrs.field(repr=False)
-    names: Mapping[str, str]
-    remedies: Mapping[str, str]
-
-    @contextlib.contextmanager
-    def rename_errors(self) -> Iterator[None]:
-        """Replace fields and arguments in errors of the block by the variables or keys that the user set."""
-        try:
-            yield
-        except (CertificateError, ConfigurationError) as error:
-            field = error.field or ""
-            name = self.names.get(field)
-            if name is None:
-                raise
-            text = f"{name}{with_setting_names(error.message.removeprefix(field), self.remedies)}"
-            if isinstance(error, CertificateError):
-                raise CertificateError(text, path=error.path, reason=error.reason, field=name) from None
-            raise ConfigurationError(text, field=name) from None
+    names: SettingNames
 
 
 def _argument_of(setting: str) -> str:
@@ -126,6 +110,7 @@ class ArgumentReader:
             "ca": self._ca,
             "store": self._store,
             "token_timeout": lambda: settings.number("token_timeout"),
+            "rate_limit_timeout": lambda: settings.number("rate_limit_timeout"),
             "advisory_refresh": lambda: settings.margin("advisory_refresh"),
             "mandatory_refresh": lambda: settings.margin("mandatory_refresh"),
             "proxy": lambda: settings.text("proxy"),
@@ -138,8 +123,7 @@ class ArgumentReader:
         }
         return ConfigArguments(
             {name: value for name, value in arguments.items() if value is not None},
-            names={field: settings.name_of(setting) for field, setting in fields.items()},
-            remedies=self._remedies(),
+            SettingNames({field: settings.name_of(setting) for field, setting in fields.items()}, self._remedies()),
         )
 
     def _remedies(self) -> dict[str, str]:
@@ -209,7 +193,7 @@ class ArgumentReader:
         base = settings.one_of(_PROVIDERS, "provider")
         issuer, token_url = settings.text("issuer"), settings.text("token_url")
         names = {f"provider.{setting}": settings.name_of(setting) for setting in (*_OF_PROVIDER, "issuer")}
-        with ConfigArguments({}, names, {}).rename_errors():
+        with SettingNames(names).rename_errors():
             changes: dict[str, Any] = {
                 setting: text for setting in _OF_PROVIDER if (text := settings.text(setting)) is not None
             }
@@ -263,7 +247,7 @@ class ArgumentReader:
         if api is None and mtls is None:
             return None
         names = {"hosts.api": settings.name_of("api_host"), "hosts.mtls": settings.name_of("mtls_host")}
-        with ConfigArguments({}, names, self._remedies()).rename_errors():
+        with SettingNames(names, self._remedies()).rename_errors():
             return Hosts(api=api, mtls=mtls)
 
     def _certificate(self) -> ClientCertificate | None:
@@ -277,7 +261,7 @@ class ArgumentReader:
             names = {"wait": settings.name_of("certificate_wait")}
             load = ClientCertificate.load
             try:
-                with ConfigArguments({}, names, {}).rename_errors():
+                with SettingNames(names).rename_errors():
                     loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
                 raise self._rename_certificate_error(error, key) from error.__cause__
@@ -307,15 +291,17 @@ class ArgumentReader:
         ca = self._settings.path_or_pem("ca")
         if ca is None or not is_path(ca):
             return ca if ca is None else ca.encode(errors="replace")
-        is_list = "," in ca and not Path(ca).exists()
+        is_list = (ca == SYSTEM or "," in ca) and not Path(ca).exists()
         return tuple(part.strip() for part in ca.split(",") if part.strip()) if is_list else ca
 
     def _store(self) -> TokenStore | None:
         place, key = self._settings.text("store"), self._settings.secret("store_key")
         if place is None:
             return None
+        # An error about the secret itself has its name already.
+        text = key() if callable(key) else key
         try:
-            return open_store(place, key() if callable(key) else key)
+            return open_store(place, text)
         except ConfigurationError as error:
             name = self._settings.name_of("store_key" if error.field == "key" else "store")
             raise ConfigurationError(f"{name}: {error.message.partition(': ')[2]}", field=name) from None

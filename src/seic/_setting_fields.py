@@ -1,7 +1,4 @@
-"""The table of all settings: names, types, defaults, examples. Variables, profiles and the reference come from it.
-
-`Config` validates the values; `_settings` reads them.
-"""
+"""The table of all settings: names, types, defaults, examples. Variables, profiles and the reference come from it."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class Kind(enum.Enum):
 
 
 class Setting(NamedTuple):
-    """One setting.
+    """One setting; `Config` validates its value, and `_settings` reads it.
 
     Attributes:
         name: The key in a profile; the variable is `SEIC_` with the name in capitals.
@@ -32,7 +29,7 @@ class Setting(NamedTuple):
         example: A value.
         kind: The type. A secret has two more names: `<name>_file` and `<name>_command`.
         default: The value if it is not set; empty if there is none.
-        fields: The fields by which errors name it, if they differ from the name.
+        fields: Further fields by which errors name it; that of the keyword is derived from it.
     """
 
     name: str
@@ -66,7 +63,7 @@ SETTINGS = (
         "The issuer, exactly as the provider writes it. Its metadata names the endpoints; it is read with the first "
         "token, unless `token_url` is set.",
         "https://idp.example.com/realms/main",
-        fields=("issuer", "provider.issuer"),
+        fields=("issuer",),
     ),
     Setting(
         "token_url",
@@ -74,7 +71,6 @@ SETTINGS = (
         "provider=Provider(token_url=...)",
         "The token endpoint: a URL, or a path on the host.",
         "https://idp.example.com/oauth2/token",
-        fields=("provider.token_url",),
     ),
     Setting(
         "revocation_url",
@@ -82,7 +78,6 @@ SETTINGS = (
         "provider=Provider(revocation_url=...)",
         "The revocation endpoint (RFC 7009): a URL, or a path on the host of the token endpoint.",
         "/oauth2/revoke",
-        fields=("provider.revocation_url",),
     ),
     Setting(
         "introspection_url",
@@ -90,7 +85,6 @@ SETTINGS = (
         "provider=Provider(introspection_url=...)",
         "The introspection endpoint (RFC 7662), in the same form.",
         "/oauth2/introspect",
-        fields=("provider.introspection_url",),
     ),
     Setting(
         "environment",
@@ -106,7 +100,7 @@ SETTINGS = (
         "hosts=Hosts(api=...)",
         "The host of the API without a client certificate.",
         "api.example.com",
-        fields=("hosts", "hosts.api"),
+        fields=("hosts",),
     ),
     Setting(
         "mtls_host",
@@ -114,7 +108,6 @@ SETTINGS = (
         "hosts=Hosts(mtls=...)",
         "The host of the API with a client certificate.",
         "mtls.example.com",
-        fields=("hosts.mtls",),
     ),
     Setting(
         "page_cursor_field",
@@ -140,7 +133,7 @@ SETTINGS = (
         "`private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none`.",
         "private_key_jwt",
         default="the provider's, or the first in the issuer's metadata",
-        fields=("client_authentication", "provider.client_authentication"),
+        fields=("client_authentication",),
     ),
     Setting(
         "client_key",
@@ -150,7 +143,6 @@ SETTINGS = (
         "signing.key",
         Kind.PATH_OR_PEM,
         default="the client certificate's key",
-        fields=("provider.client_authentication.key",),
     ),
     Setting(
         "client_key_password",
@@ -159,7 +151,6 @@ SETTINGS = (
         "The passphrase of `client_key`.",
         "passphrase",
         Kind.SECRET,
-        fields=("provider.client_authentication.password",),
     ),
     Setting("client_key_id", _CLIENT, _KEY.format("key_id"), "The `kid` of the key at the provider.", "key-1"),
     Setting(
@@ -169,7 +160,6 @@ SETTINGS = (
         "The algorithm of the signature, also of `client_secret_jwt`.",
         "PS256",
         default="RS256 for RSA, HS256 for a secret",
-        fields=("provider.client_authentication.algorithm",),
     ),
     Setting(
         "client_assertion_audience",
@@ -195,7 +185,6 @@ SETTINGS = (
         "The scopes, separated by spaces.",
         "orders.read orders.write",
         Kind.LIST,
-        fields=("grant.scope",),
     ),
     Setting(
         "audience",
@@ -203,7 +192,6 @@ SETTINGS = (
         "grant=ClientCredentials(audience=...)",
         "The audience of the token, if the provider has such a parameter.",
         "https://api.example.com",
-        fields=("grant.audience",),
     ),
     Setting(
         "resource",
@@ -212,7 +200,6 @@ SETTINGS = (
         "The resources of the token (RFC 8707): absolute URIs, separated by spaces.",
         "https://api.example.com/",
         Kind.LIST,
-        fields=("grant.resource",),
     ),
     Setting(
         "username",
@@ -220,7 +207,6 @@ SETTINGS = (
         "grant=ClientCredentials(username=...)",
         "The service account of SEI's providers; with `password`, the user.",
         "svc-user",
-        fields=("grant.username",),
     ),
     Setting(
         "password",
@@ -229,7 +215,6 @@ SETTINGS = (
         "The password of `username`.",
         "password",
         Kind.SECRET,
-        fields=("grant.password",),
     ),
     Setting(
         "refresh_token",
@@ -238,7 +223,6 @@ SETTINGS = (
         "The refresh token of `refresh_token`.",
         "8xLOxBtZp8",
         Kind.SECRET,
-        fields=("grant.refresh_token",),
     ),
     Setting(
         "assertion",
@@ -247,7 +231,7 @@ SETTINGS = (
         "The signed JWT of `jwt-bearer`, or the SAML assertion of `saml2-bearer`, as XML or Base64.",
         "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
         Kind.SECRET,
-        fields=("grant.assertion", "grant.saml_assertion", "grant.saml_response"),
+        fields=("grant.saml_assertion", "grant.saml_response"),
     ),
     Setting(
         "subject_token",
@@ -256,7 +240,6 @@ SETTINGS = (
         "The token of `token-exchange` (RFC 8693).",
         "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
         Kind.SECRET,
-        fields=("grant.subject_token",),
     ),
     Setting(
         "subject_token_type",
@@ -265,7 +248,6 @@ SETTINGS = (
         "Its type: a URI, or the last part of one.",
         "jwt",
         default="access_token",
-        fields=("grant.subject_token_type",),
     ),
     Setting(
         "actor_token",
@@ -274,7 +256,6 @@ SETTINGS = (
         "The token of the party that acts for the subject.",
         "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
         Kind.SECRET,
-        fields=("grant.actor_token",),
     ),
     Setting(
         "actor_token_type",
@@ -283,7 +264,6 @@ SETTINGS = (
         "Its type.",
         "access_token",
         default="access_token",
-        fields=("grant.actor_token_type",),
     ),
     Setting(
         "requested_token_type",
@@ -291,7 +271,6 @@ SETTINGS = (
         "grant=TokenExchange(requested_token_type=...)",
         "The type of the new token.",
         "access_token",
-        fields=("grant.requested_token_type",),
     ),
     Setting(
         "subject",
@@ -299,7 +278,6 @@ SETTINGS = (
         "grant=RefreshToken(subject=...)",
         "The owner of the token in a store. A file or a command for the grant's secret needs it.",
         "ann@example.com",
-        fields=("grant.subject",),
     ),
     Setting(
         "certificate",
@@ -359,13 +337,15 @@ SETTINGS = (
         Kind.SECRET,
     ),
     Setting(
-        "token_timeout",
+        "token_timeout", _CONNECTION, "token_timeout", "The time for a token, in total.", "5", Kind.NUMBER, default="10"
+    ),
+    Setting(
+        "rate_limit_timeout",
         _CONNECTION,
-        "token_timeout",
-        "The time for a token, including retries.",
-        "5",
+        "rate_limit_timeout",
+        "The longest wait of a request while the API asks for a pause (429, `Retry-After`). Unset, none waits.",
+        "30",
         Kind.NUMBER,
-        default="10",
     ),
     Setting(
         "advisory_refresh",

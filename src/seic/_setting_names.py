@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from seic._errors import ConfigurationError
+import attrs
+
+from seic._errors import CertificateError, ConfigurationError
 from seic._setting_fields import SETTINGS, Kind
 
 PREFIX = "SEIC_"
@@ -18,6 +21,11 @@ def _of_kind(kind: Kind) -> tuple[str, ...]:
     return tuple(setting.name for setting in SETTINGS if setting.kind is kind)
 
 
+def _field_of(keyword: str) -> str:
+    """Return the field of an argument in errors: `grant.scope` of `grant=ClientCredentials(scope=...)`."""
+    return ".".join(re.findall(r"(\w+)=", keyword)) or keyword
+
+
 #: The settings that can also be read from a file or a program, which `_file` and `_command` after the name tell.
 SECRETS = _of_kind(Kind.SECRET)
 PATHS_OR_PEM = _of_kind(Kind.PATH_OR_PEM)
@@ -25,7 +33,9 @@ PATHS = tuple(f"{secret}_file" for secret in SECRETS)
 COMMANDS = tuple(f"{secret}_command" for secret in SECRETS)
 NAMES = frozenset({*SETTING_BY_NAME, *PATHS, *COMMANDS})
 #: The setting of each field that `Config` and its values validate.
-SETTING_OF_FIELD = {field: setting.name for setting in SETTINGS for field in (setting.fields or (setting.name,))}
+SETTING_OF_FIELD = {
+    field: setting.name for setting in SETTINGS for field in (_field_of(setting.keyword), *setting.fields)
+}
 #: By argument of `Config`: the words in messages, and the settings that a user of variables or a file sets instead.
 SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "hosts": {
@@ -41,6 +51,10 @@ SETTINGS_OF_ARGUMENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "common_name=...": ("username",),
     },
     "ca": {"ca=...": ("ca",)},
+    "provider": {
+        "client_authentication=...": ("client_auth",),
+        "seic.Provider(token_url=...)": ("token_url",),
+    },
 }
 _VARIABLES = sorted((PROFILE, *(f"{PREFIX}{name.upper()}" for name in NAMES)))
 #: The variables in messages: that each secret can be in a file is said once.
@@ -50,6 +64,8 @@ _KUBERNETES_VARIABLE = r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+
 #: Names that a user tries for a grant that no variable configures.
 _GRANT_NAME = r"(?i)code|session|device"
 _PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
+#: A field in advice, which is neither a part of a path nor an argument.
+_FIELD = r"(?<![\w./\\-])[a-z]+(?:[._][a-z]+)+(?![\w(=/\\-]|\.\w)"
 #: Settings without a name here, and what sets them.
 _ELSEWHERE = {
     **dict.fromkeys(
@@ -84,6 +100,49 @@ def with_setting_names(text: str, names: Mapping[str, str]) -> str:
     for argument, name in names.items():
         text = text.replace(argument, name)
     return text
+
+
+@attrs.frozen
+class SettingNames:
+    """The variables or keys that the values of a configuration came from; empty for values from code.
+
+    Attributes:
+        fields: By the field that errors name.
+        arguments: By the argument that hints name, such as `ca=...`.
+    """
+
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+    arguments: Mapping[str, str] = attrs.field(factory=dict)
+
+    def in_advice(self, text: str) -> str:
+        """Return advice that names fields, such as `grant.scope`, in the words of the user's own configuration."""
+        return re.sub(_FIELD, lambda found: self.fields.get(found[0], found[0]), text)
+
+    def of_error(self, error: CertificateError | ConfigurationError) -> CertificateError | ConfigurationError:
+        """Return the error with the variable or key in place of the field; the same one if its field has none."""
+        field = error.field or ""
+        if (name := self.fields.get(field)) is None:
+            return error
+        renamed = error.fresh()
+        renamed.field = name
+        text = with_setting_names(error.message.removeprefix(field), self.arguments)
+        renamed.message = f"{name}{self.in_advice(text)}"
+        renamed.args = (renamed.message,)
+        return renamed
+
+    @contextlib.contextmanager
+    def rename_errors(self) -> Iterator[None]:
+        """Replace fields and arguments in errors of the block by the variables or keys that the user set."""
+        try:
+            yield
+        except (CertificateError, ConfigurationError) as error:
+            renamed = self.of_error(error)
+            if renamed is error:
+                raise
+        else:
+            return
+        # Outside of the handler: the context of the first error holds what it was about.
+        raise renamed from renamed.__cause__
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:

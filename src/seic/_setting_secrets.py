@@ -9,10 +9,13 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from seic._concurrency import start_thread
 from seic._errors import ConfigurationError
 from seic._files import read_regular_file
 from seic._model.secret import Unpicklable
@@ -119,30 +122,43 @@ class SecretCommand(_SecretSource):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                bufsize=0,
             )
         except OSError as error:
             raise ConfigurationError(
                 f"{self.name}: {program} cannot be started: {error.strerror}", field=self.name
             ) from None
+        ends = time.monotonic() + _SECONDS
         with process:
+            # In a thread, since a child may keep the pipe open; and no more than fits, since a program may never end.
+            reading = start_thread(_read_up_to, process.stdout, _MAX_SECRET_BYTES + 1, inherit_context=False)
+            output = reading.result() if reading.wait_sync(_SECONDS) else None
+            is_too_large = output is not None and len(output) > _MAX_SECRET_BYTES
             try:
-                output, _ = process.communicate(timeout=_SECONDS)
+                process.wait(0 if output is None or is_too_large else max(0.0, ends - time.monotonic()))
             except subprocess.TimeoutExpired:
-                output = None
+                output = output if is_too_large else None
                 # Its children too, which could keep the pipe open.
                 _kill(process)
         if output is None:
             raise ConfigurationError(f"{self.name}: {program} did not end within {_SECONDS:.0f} s", field=self.name)
+        if is_too_large:
+            raise ConfigurationError(
+                f"{self.name}: the output of {program} is larger than {_MAX_SECRET_BYTES // 1024} KiB", field=self.name
+            )
         if process.returncode:
             raise ConfigurationError(
                 f"{self.name}: {program} failed with exit code {process.returncode}; run it by hand to see the reason",
                 field=self.name,
             )
-        if len(output) > _MAX_SECRET_BYTES:
-            raise ConfigurationError(
-                f"{self.name}: the output of {program} is larger than {_MAX_SECRET_BYTES // 1024} KiB", field=self.name
-            )
         return self._text(output, f"the output of {program}")
+
+
+def _read_up_to(pipe: Any, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (part := pipe.read(size - len(data))):
+        data += part
+    return data
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

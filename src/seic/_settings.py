@@ -28,6 +28,7 @@ from seic._setting_names import (
 )
 from seic._setting_secrets import invalid_path
 from seic._setting_values import SettingValue, expand_path, is_path
+from seic._tls.trust import SYSTEM
 
 #: Further settings of a profile that a variable replaces, since they belong to the replaced value: a new certificate
 #: has its own key, another issuer its own endpoints.
@@ -133,14 +134,14 @@ def _read_table(path: Path, profile: str, *, field: str) -> dict[str, SettingVal
         if setting not in NAMES:
             hint = hint_for_unknown(setting) or f"known settings: {', '.join(sorted(NAMES))}"
             raise ConfigurationError(f"{name}: unknown setting in {path}; {hint}", field=name)
-        text, wanted = _as_text(setting, given)
+        text, wanted = as_text(setting, given)
         if not text:
             raise ConfigurationError(f"{name}: must be {wanted}, in {path}", field=name)
         values[setting] = SettingValue(_below(path.parent, setting, SettingValue(text, name)), name, path.parent)
     return values
 
 
-def _as_text(setting: str, value: object) -> tuple[str | None, str]:
+def as_text(setting: str, value: object) -> tuple[str | None, str]:
     """Return the text that a variable of the same value has, None if it has another type, and the right types."""
     kind = SETTING_BY_NAME[setting].kind if setting in SETTING_BY_NAME else Kind.TEXT
     text = value if isinstance(value, str) else None
@@ -163,10 +164,11 @@ def _as_text(setting: str, value: object) -> tuple[str | None, str]:
 
 def _below(folder: Path, setting: str, value: SettingValue) -> str:
     """Return the text of the setting; a relative path is joined to the folder."""
-    if setting == "ca" and "," in value.text and is_path(value.text) and not (folder / value.text).exists():
+    is_list = value.text == SYSTEM or "," in value.text
+    if setting == "ca" and is_list and is_path(value.text) and not (folder / value.text).exists():
         parts = [part.strip() for part in value.text.split(",")]
         return ",".join(
-            part if part == "system" else _below(folder, setting, SettingValue(part, value.name)) for part in parts
+            part if part == SYSTEM else _below(folder, setting, SettingValue(part, value.name)) for part in parts
         )
     if setting in PATHS or (setting in PATHS_OR_PEM and is_path(value.text)):
         return os.fspath(folder / expand_path(value.text, value.name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import httpx
 
@@ -21,6 +21,9 @@ from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._options import TransportOptions
 from seic._public import publish
+
+if TYPE_CHECKING:
+    from seic._api.rate_limit import RateLimit
 
 #: Keywords of httpx that are not accepted, and the setting of the configuration to use instead.
 DECIDED_BY_CONFIG = {
@@ -173,6 +176,7 @@ class _ApiTransport:
         self._inner: dict[type, Any] = {}
         #: Receive the seconds for which a request waited for a connection, if it waited.
         self._waits: list[Callable[[float], None]] = []
+        self._rate_limit = rate_limit_of(config, transport)
 
     def _count_connections(self) -> tuple[int, int]:
         """Return the numbers of connections in use and idle, as metrics show them."""
@@ -198,6 +202,10 @@ class _ApiTransport:
             new = getattr(identity_transport, self._kind)
             found = new(identity_of(config), errors, module=module, **self._options)
             found.waits = self._waits
+        if self._rate_limit is not None and self._config.rate_limit_timeout is not None:
+            from seic._api.rate_limit_transport import RateLimitTransport
+
+            found = RateLimitTransport(found, self._rate_limit, self._config.rate_limit_timeout)
         # Several threads may come here at once; a transport opens nothing before its first request.
         return self._inner.setdefault(kind, found)
 
@@ -225,6 +233,32 @@ def identity_of(config: Config) -> Identity:
         strict=config.strict_common_name,
         probe=config.probe_rotation,
     )
+
+
+def rate_limit_of(config: Config, transport: object) -> RateLimit | None:
+    """Return the limit of a configuration's requests, which all clients of its client id share; None if it is off.
+
+    Clients with a transport of their own, as in tests, share it with those that have the same one.
+    """
+    if config.rate_limit_timeout is None:
+        return None
+    from seic._api.rate_limit import RateLimit, shared_limit
+
+    origin, client_id, store = str(config.origin), config.client_id, config.store
+    shares = hasattr(store, "claim")
+
+    def new_limit() -> RateLimit:
+        limit = RateLimit(config.origin.host)
+        if shares and store is not None:
+            from seic._api.shared_rate_limit import SharedRateLimit
+            from seic._stores.token_cipher import EntryKey
+
+            limit.shared = SharedRateLimit(limit, store, EntryKey.of(client_id, ("rate limit", origin), ()))
+        return limit
+
+    # A store of the user's own need not be hashable.
+    parts = [one if getattr(one, "__hash__", None) is not None else id(one) for one in (shares and store, transport)]
+    return shared_limit((origin, client_id, *parts), new_limit)
 
 
 def _check(config: object, options: Mapping[str, Any]) -> None:

@@ -65,5 +65,7 @@ def _unlike(attribute: attrs.Attribute[Any], value: object, wanted: str) -> Conf
 
 def is_seconds(_config: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Require a number, or None if that is the default."""
+    if value is None and attribute.default is None:
+        return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unlike(attribute, value, "a number of seconds")

@@ -7,6 +7,8 @@ from seic._event_types import (
     CertificateRejected,
     CertificateRotated,
     Event,
+    RateLimitEnded,
+    RateLimitStarted,
     RequestNotRetried,
     RequestRetried,
     SecretRejected,
@@ -41,6 +43,8 @@ __all__ = [
     # Calls
     "RequestRetried",
     "RequestNotRetried",
+    "RateLimitStarted",
+    "RateLimitEnded",
     # Identity
     "CertificateExpiring",
     "CertificateRotated",

@@ -13,7 +13,7 @@ import httpx2
 from seic._api.retry import Retry
 from seic._auth import OAuth2Auth
 from seic._base_client import AsyncBaseClient, SyncBaseClient
-from seic._config import Config
+from seic._config import Config, setting_names_of
 from seic._httpx import AnyAsyncTransport, AnyBlockingTransport
 from seic._listeners import Listener
 from seic._model.secret import strip_frames
@@ -156,11 +156,19 @@ class AsyncClient(AsyncBaseClient, httpx2.AsyncClient):
 
         Raises:
             ApiError: A page is an error.
-            ConfigurationError: The cursor's name is wrong, or a page was there before.
+            ConfigurationError: The cursor's name is wrong or missing, or a page was there before.
         """
         from seic._api.pages import async_pages
 
-        return async_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+        config = self._oauth.config
+        return async_pages(
+            self,
+            url,
+            provider=config.provider,
+            setting_names=setting_names_of(config),
+            params=params,
+            headers=headers,
+        )
 
 
 class Client(SyncBaseClient, httpx2.Client):
@@ -226,7 +234,15 @@ class Client(SyncBaseClient, httpx2.Client):
         """Request a collection page by page; the blocking twin of `AsyncClient.pages`."""
         from seic._api.pages import blocking_pages
 
-        return blocking_pages(self, url, provider=self._oauth.config.provider, params=params, headers=headers)
+        config = self._oauth.config
+        return blocking_pages(
+            self,
+            url,
+            provider=config.provider,
+            setting_names=setting_names_of(config),
+            params=params,
+            headers=headers,
+        )
 
 
 _publish(__name__, __all__, globals())

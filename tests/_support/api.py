@@ -11,8 +11,8 @@ import httpx
 import httpx2
 
 from seic import SEI_GATEWAY, ClientCredentials, Config, Hosts, OAuth2Auth
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 BASE = "https://api.example"
@@ -148,7 +148,7 @@ def config(**changes: Any) -> Config:
     return Config(**{**settings, **changes})
 
 
-def auth_for(server: FakeEndpoint, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
+def auth_for(server: MockProvider, clock: FakeClock | None = None, **changes: Any) -> OAuth2Auth:
     """Return an auth that obtains its tokens from the endpoint."""
     return OAuth2Auth(config(**changes), transport=server, clock=(clock or FakeClock()).clock)
 

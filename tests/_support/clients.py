@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import seic
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 
 
-def both(gateway: FakeGateway, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
+def both(gateway: MockProvider, **options: Any) -> tuple[seic.AsyncClient, seic.Client]:
     """Return one client of each kind."""
     return (
         seic.AsyncClient(gateway.config(), transport=gateway, **options),

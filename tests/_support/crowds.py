@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from tests._support.fakes.token_endpoint import PATIENCE, name
+from tests._support.mocks import PATIENCE
+from tests._support.sources import access_token_of
 
 CALLERS = 100
 
@@ -22,7 +23,7 @@ def in_threads(*calls: Callable[[], Any]) -> list[Future[Any]]:
 
 def names_of(futures: list[Future[Any]]) -> set[str]:
     """Return the tokens of the results."""
-    return {name(future.result(PATIENCE)) for future in futures}
+    return {access_token_of(future.result(PATIENCE)) for future in futures}
 
 
 async def all_of(callers: int, call: Callable[[], Awaitable[Any]]) -> list[Any]:

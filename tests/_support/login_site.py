@@ -15,7 +15,7 @@ from starlette.middleware.sessions import SessionMiddleware
 
 import seic
 from seic.fastapi import Logins, User, add_exception_handlers, lifespan
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 KEY = Fernet.generate_key()
 PAGE = {"Accept": "text/html"}
@@ -25,7 +25,7 @@ SESSION = "__Host-seic-session"
 class Site:
     """A process of an application with logins, and as many browsers as a test needs."""
 
-    def __init__(self, platform: FakePlatform, **options: Any) -> None:
+    def __init__(self, platform: PlatformMock, **options: Any) -> None:
         self.platform = platform
         self.logins = Logins(
             platform.config(),
@@ -69,7 +69,7 @@ class Site:
 
     def log_in(self, browser: TestClient, path: str = "/login", *, email: str = "ada@example.com") -> httpx.Response:
         """Log a user in, and return the response of the callback."""
-        callback = self.platform.log_in(browser.get(path).headers["Location"], email=email)
+        callback = self.platform.log_in(browser.get(path).headers["Location"], username=email)
         return browser.get(callback)  # type: ignore[return-value]  # the test client's own httpx
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import seic
 from seic.fastapi import lifespan, readiness_route
 from seic.sandbox import CertificateAuthority
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 _AUTHORITY = CertificateAuthority()
@@ -24,7 +24,7 @@ def certificate(*, left: float, lifetime: float = 730.0) -> seic.ClientCertifica
     return seic.ClientCertificate.load(issued.cert_pem, key=issued.key_pem)
 
 
-def app_of(gateway: FakeGateway, configs: Any = None, *, warm: bool = False, **options: Any) -> FastAPI:
+def app_of(gateway: MockProvider, configs: Any = None, *, warm: bool = False, **options: Any) -> FastAPI:
     """Return an application with a readiness route."""
     app = FastAPI(lifespan=lifespan(configs or gateway.config(), warm=warm, transport=gateway))
     app.routes.append(readiness_route("/ready", **options))

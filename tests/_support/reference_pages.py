@@ -42,6 +42,7 @@ _REMEDIES = {
     "TokenRequestRefused": "Correct the credentials or the grant; [refusal codes](#refusal-codes).",
     "InvalidTokenResponse": "Check that no proxy or login page answers in place of the token endpoint.",
     "ApiError": "`seic.raise_for_status(reply)` raises it. If `transient`, the same request may succeed later.",
+    "TooManyRequests": "Try again after `retry_after`, or set a longer `rate_limit_timeout`.",
     "LoggedInElsewhere": "Log in again; `end_other_sessions=True` on the grant ends the other session.",
 }
 _REFUSALS = {

@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from seic import Token
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.token_endpoint import PATIENCE
+from tests._support.gate import Gate
+from tests._support.mocks import PATIENCE
 
 WALL = 1_700_000_000.0
 

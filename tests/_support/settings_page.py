@@ -45,7 +45,8 @@ callable does the same: `seic.Config(client_secret=read_secret)`, `seic.ClientCr
   writes to stderr is discarded. An error has its name and its exit code, not its arguments.
 - If the provider refuses the credentials, they are not sent again for a while. That ends within a second after the
   secret has changed: the next call requests a token with the new one.
-- A certificate's passphrase file is watched with the certificate, so both may be renewed together, in any order.
+- A certificate's passphrase file is watched with the certificate, so both may be renewed together, in any order. A
+  program or a callable is asked again after 1, 2, 4 seconds and so on, then once a minute.
 """
 _PROFILES = """
 ## Profiles

@@ -28,6 +28,10 @@ PAGES = {
     "SECURITY.md": "security.md",
     "certs-sample/README.md": "certs-sample.md",
 }
+#: Pages that come first in the search: a setting is in many examples.
+_BOOSTS = {"settings.md": 4, "troubleshooting.md": 8}
+#: Pages with wide tables, which take the place of the table of contents.
+_WIDE = ("settings.md",)
 #: A link in Markdown to a file: its text, the file, and the heading if there is one.
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
@@ -43,6 +47,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
     """Change links from places in the repository to places in the site."""
+    if (boost := _BOOSTS.get(page.file.src_uri)) is not None:
+        page.meta["search"] = {"boost": boost}
+    if page.file.src_uri in _WIDE:
+        page.meta["hide"] = ["toc"]
     source = next((name for name, there in PAGES.items() if there == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def link(match: re.Match[str]) -> str:

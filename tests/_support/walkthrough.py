@@ -24,7 +24,14 @@ _SERVER = re.compile(r"^(?:python -m seic\.sandbox|seic sandbox|uvicorn|gunicorn
 _READY = re.compile(r"end with Ctrl-C|Uvicorn running|Listening at")
 _INSTALLS = re.compile(r"^(?:python -m pip|pip) install |^python -m venv |^\. venv/bin/activate$")
 _PATIENCE = 60.0
-_PROGRAMS = ("seic", "uvicorn", "gunicorn", "openapi-python-client")
+#: Commands, and the arguments of Python that run them.
+_PROGRAMS = {
+    "seic": "-m seic",
+    "uvicorn": "-m uvicorn",
+    "gunicorn": "-m gunicorn",
+    "openapi-python-client": "-m openapi_python_client",
+    "openapi-generator-cli": "-c 'from openapi_generator_cli import cli; cli()'",
+}
 #: The variables that earlier blocks exported.
 _EARLIER = "if [ -f shell.env ]; then . ./shell.env; fi\n"
 
@@ -42,9 +49,9 @@ class Walkthrough:
         self._servers: list[subprocess.Popen[str]] = []
         programs = folder / "bin"
         programs.mkdir()
-        for name in _PROGRAMS:  # also where only the packages are on the path, without their commands
-            program, module = programs / name, name.replace("-", "_")
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n', encoding="utf-8")
+        for name, arguments in _PROGRAMS.items():  # also if only the packages are on the path, without their commands
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n', encoding="utf-8")
             program.chmod(0o755)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
         path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -13,7 +13,7 @@ import pytest
 import seic
 from seic import ApiError, LoggedInElsewhere, raise_for_status
 from tests._support.api import CHALLENGE, KINDS, Api, auth_for
-from tests._support.fakes.token_endpoint import FakeEndpoint
+from tests._support.mocks import endpoint_mock
 from tests._support.planted import Planted
 
 FORM = {
@@ -101,7 +101,7 @@ def test_only_the_platforms_own_words_mean_that(library: Any, change: dict[str, 
 
 def test_a_401_says_why_it_was_not_replayed() -> None:
     """The error has a note, also after a pickle."""
-    api, server = Api(), FakeEndpoint()
+    api, server = Api(), endpoint_mock()
     api.dead.add("token-1")
     reply = KINDS[1].request(api, auth_for(server), "POST", "/v1/orders", content=iter([b"once"]))
     error = error_of(reply)
@@ -116,7 +116,7 @@ async def test_a_reply_that_is_being_streamed_is_judged_by_its_head(library: Any
     kind = next(kind for kind in KINDS if kind.library is library and kind.is_async)
     api = Api()
     api.answer = lambda _: (400, {"requesttrackingid": "track-1"}, httpx.Response(400, json=FORM).content)
-    async with kind.client(api, auth_for(FakeEndpoint())) as client, client.stream("GET", "/v1") as reply:
+    async with kind.client(api, auth_for(endpoint_mock())) as client, client.stream("GET", "/v1") as reply:
         error = error_of(reply)
         assert (error.status, error.code, error.tracking_id) == (400, None, "track-1")
         await reply.aread()

@@ -13,7 +13,7 @@ import seic
 from seic import ConfigurationError, Retry, RetryTransport
 from tests._support.api import Async, Blocking, Kind, auth_for, config
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
+from tests._support.mocks import endpoint_mock
 from tests._support.retrying import Answer, Plan, busy
 
 # In the ready clients
@@ -21,7 +21,7 @@ from tests._support.retrying import Answer, Plan, busy
 
 async def test_a_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     """And not otherwise; token requests have their own rules."""
-    plan, server = Plan(busy(), busy()), FakeEndpoint()
+    plan, server = Plan(busy(), busy()), endpoint_mock()
     auth = auth_for(server)
     async with seic.AsyncClient(config(), auth=auth, transport=Async(plan.api, httpx)) as client:
         assert (await client.get("/v1")).status_code == 503
@@ -34,7 +34,7 @@ async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
     """A client has one policy for all its requests."""
     plan = Plan(busy())
     mounts = {"https://api.example/v1/slow": Async(plan.api, httpx)}
-    auth = auth_for(FakeEndpoint())
+    auth = auth_for(endpoint_mock())
     async with seic.AsyncClient(config(), auth=auth, mounts=mounts, retry=Retry()) as client:
         assert (await client.get("/v1/slow")).status_code == 200
     assert plan.calls == 2
@@ -43,14 +43,14 @@ async def test_what_is_mounted_retries_as_well(pauses: list[float]) -> None:
 def test_a_blocking_client_retries_if_it_is_told_to(pauses: list[float]) -> None:
     """As the async one."""
     plan = Plan(busy())
-    auth = auth_for(FakeEndpoint(), FakeClock())
+    auth = auth_for(endpoint_mock(), FakeClock())
     with seic.Client(config(), auth=auth, transport=Blocking(plan.api, httpx), retry=Retry()) as client:
         assert client.get("/v1").status_code == 200
 
 
 def test_a_token_that_dies_in_a_pause_is_renewed_all_the_same(kind: Kind, pauses: list[float]) -> None:
     """The transport retries with the same token; the auth above it gets the 401."""
-    plan, server = Plan(busy()), FakeEndpoint()
+    plan, server = Plan(busy()), endpoint_mock()
     take = plan.api.take
 
     def revoke(request: Any, body: bytes) -> Answer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from seic import OAuth2Auth
+from seic.testing import MockProvider
 from tests._support.api import Api, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ def api() -> Api:
 
 
 @pytest.fixture
-def auth(server: FakeEndpoint, clock: FakeClock) -> OAuth2Auth:
+def auth(server: MockProvider, clock: FakeClock) -> OAuth2Auth:
     """Return an auth with the in-memory token endpoint."""
     return auth_for(server, clock)

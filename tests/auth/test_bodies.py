@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from seic import OAuth2Auth
+from seic.testing import MockProvider
 from tests._support.api import KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind
-from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 class Again:
@@ -286,7 +286,7 @@ def test_an_async_file_that_is_closed_in_between_is_not_replayed(api: Api, auth:
     assert "cannot be rewound" in reply.extensions[NOT_REPLAYED]
 
 
-def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, server: FakeEndpoint, auth: OAuth2Auth) -> None:
+def test_a_redirect_that_drops_the_body_may_be_replayed(api: Api, server: MockProvider, auth: OAuth2Auth) -> None:
     """The last request is sent again, and it has no body."""
 
     def answer(call: Any) -> tuple[int, dict[str, str], bytes] | None:

@@ -8,23 +8,23 @@ import pytest
 
 import seic
 from seic.sandbox import Sandbox
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 
 
-def _auth(gateway: FakeGateway) -> seic.OAuth2Auth:
+def _auth(gateway: MockProvider) -> seic.OAuth2Auth:
     return seic.OAuth2Auth(gateway.config(), transport=gateway)
 
 
 @pytest.mark.parametrize("url", ["https://api.seic.com/v1/prices", "wss://api.seic.com/v1", "https://api.seic.com:443"])
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
-async def test_the_headers_of_the_origin(gateway: FakeGateway, url: str, blocking: bool) -> None:
+async def test_the_headers_of_the_origin(gateway: MockProvider, url: str, blocking: bool) -> None:
     """One token serves all; its text is masked in a repr."""
     auth = _auth(gateway)
     for _ in range(2):
         headers = await asyncio.to_thread(auth.headers_sync, url) if blocking else await auth.headers(url)
         assert headers == {"Authorization": "Bearer token-1", "AppKey": "AppKey-1"}
         assert "token-1" not in repr(headers)
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
 async def test_a_provider_without_a_key_header() -> None:
@@ -46,19 +46,25 @@ async def test_a_provider_without_a_key_header() -> None:
         "/v1/accounts",
         "",
         "https://[",
+        # requests and urllib3 send these to elsewhere.example.
+        "https://elsewhere.example\\@api.seic.com/",
+        "https://elsewhere.example\\.x@api.seic.com/",
+        "https://elsewhere.example%5C@api.seic.com/",
+        "https://user:pass@api.seic.com/",
+        "https://api\u3002seic.com/",
     ],
 )
-async def test_another_origin_gets_none(gateway: FakeGateway, url: str) -> None:
+async def test_another_origin_gets_none(gateway: MockProvider, url: str) -> None:
     """Before a token is requested."""
     auth = _auth(gateway)
     with pytest.raises(seic.HostNotAllowed):
         await auth.headers(url)
     with pytest.raises(seic.HostNotAllowed):
         auth.headers_sync(url)
-    assert gateway.tokens == 0
+    assert gateway.issued_tokens == 0
 
 
-async def test_bound_tokens_have_no_headers(gateway: FakeGateway) -> None:
+async def test_bound_tokens_have_no_headers(gateway: MockProvider) -> None:
     """A proof is for one request."""
     auth = seic.OAuth2Auth(gateway.config(dpop=seic.DPoP()), transport=gateway)
     with pytest.raises(seic.ConfigurationError, match="proof of its own") as caught:

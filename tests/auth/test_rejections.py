@@ -12,9 +12,9 @@ import pytest
 
 import seic
 from seic import OAuth2Auth, TokenRequestRefused
+from seic.testing import MockProvider
 from tests._support.api import BASE, CHALLENGE, KINDS, NOT_REPLAYED, PAYLOAD, Api, Kind, auth_for
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
 
 APIGEE = b"""{"fault": {"faultstring": "Access Token expired",
     "detail": {"errorcode": "keymanagement.service.access_token_expired"}}}"""
@@ -23,7 +23,7 @@ APIGEE = b"""{"fault": {"faultstring": "Access Token expired",
 
 
 def test_a_rejected_token_is_renewed_and_the_call_replayed(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind
+    api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind
 ) -> None:
     """The caller gets the second response only."""
     api.dead.add("token-1")
@@ -34,10 +34,10 @@ def test_a_rejected_token_is_renewed_and_the_call_replayed(
     assert api.tokens == ["token-1", "token-2"]
     assert api.bodies == [PAYLOAD] * 2
     assert auth.stats.replays == 1
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
-def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_second_401_reaches_the_caller(api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind) -> None:
     """One renewal and one retry per call at most."""
     api.dead |= {"token-1", "token-2"}
     reply = kind.request(api, auth, "GET", "/v1/accounts")
@@ -45,7 +45,7 @@ def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: O
     assert reply.status_code == 401
     assert "rejected too" in reply.extensions[NOT_REPLAYED]
     assert api.tokens == ["token-1", "token-2"]
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_a_second_401_reaches_the_caller(api: Api, server: FakeEndpoint, auth: O
     ],
 )
 def test_only_a_401_that_rejects_the_token_is_retried(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
+    api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind, refusal: Any, replayed: bool
 ) -> None:
     """Other responses are returned unchanged with their body, and cost no token."""
     api.dead.add("token-1")
     api.refusal = refusal
     reply = kind.request(api, auth, "GET", "/v1/accounts")
 
-    assert len(api.calls) == server.calls == (2 if replayed else 1)
+    assert len(api.calls) == server.token_requests == (2 if replayed else 1)
     if not replayed:
         assert (reply.status_code, reply.content) == (refusal[0], refusal[2])
     assert (NOT_REPLAYED in reply.extensions) is (not replayed and refusal[0] == 401)
@@ -88,17 +88,17 @@ def test_only_a_401_that_rejects_the_token_is_retried(
 @pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "Unauthorized"}', b"<title>401</title>"])
 @pytest.mark.parametrize("provider", [seic.OAUTH2, seic.Provider(token_url="/token")], ids=["OAUTH2", "custom"])
 def test_a_bare_401_is_retried_once(
-    api: Api, server: FakeEndpoint, kind: Kind, provider: seic.Provider, body: bytes
+    api: Api, server: MockProvider, kind: Kind, provider: seic.Provider, body: bytes
 ) -> None:
     """No challenge, and no words beyond the status: the token is the most likely cause."""
     api.dead.add("token-1")
     api.refusal = (401, {}, body)
     auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
     assert kind.request(api, auth, "GET", "/v1/accounts").status_code == 200
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
-def test_the_scheme_of_a_provider(api: Api, server: FakeEndpoint, kind: Kind) -> None:
+def test_the_scheme_of_a_provider(api: Api, server: MockProvider, kind: Kind) -> None:
     """`Authorization` has the scheme that the provider names."""
     provider = seic.Provider(token_url="/token", authorization_scheme="Zoho-oauthtoken")
     auth = auth_for(server, provider=provider, grant=seic.ClientCredentials())
@@ -108,7 +108,7 @@ def test_the_scheme_of_a_provider(api: Api, server: FakeEndpoint, kind: Kind) ->
 
 @pytest.mark.parametrize("spread", [False, True], ids=["together", "spread"])
 async def test_two_hundred_401s_make_one_token_request(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, spread: bool
+    api: Api, server: MockProvider, auth: OAuth2Auth, spread: bool
 ) -> None:
     """Each names the rejected token; later calls find the new one, and none fails."""
     kind = KINDS[0]
@@ -126,23 +126,23 @@ async def test_two_hundred_401s_make_one_token_request(
         statuses = await asyncio.gather(*(call(number) for number in range(200)))
 
     assert statuses == [200] * 200
-    assert server.calls == 2
+    assert server.token_requests == 2
     assert auth.stats.replays >= 1
 
 
 def test_tokens_that_are_revoked_again_and_again(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, server: MockProvider, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
     """Each call is answered and costs one token, however soon the last one was revoked."""
     for number in range(1, 6):
         api.dead.add(f"token-{number}")
         reply = kind.request(api, auth, "GET", "/v1/accounts")
-        assert (reply.status_code, server.calls) == (200, number + 1)
+        assert (reply.status_code, server.token_requests) == (200, number + 1)
         clock.advance(1)
 
 
 def test_an_upload_that_cannot_be_retried_does_not_cost_a_token_for_each_call(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock
+    api: Api, server: MockProvider, auth: OAuth2Auth, clock: FakeClock
 ) -> None:
     """No retry shows whether new tokens help, so refreshes pause as after a rejected retry."""
     api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
@@ -150,7 +150,7 @@ def test_an_upload_that_cannot_be_retried_does_not_cost_a_token_for_each_call(
         reply = KINDS[0].request(api, auth, "POST", "/v1/broken", content=upload())
         assert reply.status_code == 401
         clock.advance(1)
-    assert server.calls <= 8
+    assert server.token_requests <= 8
 
 
 async def upload() -> AsyncIterator[bytes]:
@@ -159,7 +159,7 @@ async def upload() -> AsyncIterator[bytes]:
 
 
 def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, server: MockProvider, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
     """Other paths accept the token. Renewals pause, and the 401 says so; the other paths are not affected."""
     api.answer = lambda call: (401, CHALLENGE, b"") if call.path.endswith("/broken") else None
@@ -170,7 +170,7 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
         assert reply.status_code == 401
         notes.append(reply.extensions[NOT_REPLAYED])
         clock.advance(1)
-    assert server.calls <= 8
+    assert server.token_requests <= 8
     assert len({"rejected too" in note for note in notes}) == 2
     assert any("rejects new tokens as well as old ones" in note for note in notes)
 
@@ -179,7 +179,7 @@ def test_a_path_that_takes_no_token_does_not_cost_one_for_each_call(
     ("headers", "replayed"), [(CHALLENGE, True), ({}, False)], ids=["with a challenge", "with its body alone"]
 )
 def test_of_a_401_no_more_is_read_than_an_error_takes(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
+    api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind, headers: dict[str, str], replayed: bool
 ) -> None:
     """A longer body is not searched. On a retry its rest is not read; otherwise the caller gets all of it."""
     api.dead.add("token-1")
@@ -187,7 +187,7 @@ def test_of_a_401_no_more_is_read_than_an_error_takes(
     api.refusal = (401, headers, error)
     reply = kind.request(api, auth, "GET", "/v1/accounts")
 
-    assert len(api.calls) == server.calls == (2 if replayed else 1)
+    assert len(api.calls) == server.token_requests == (2 if replayed else 1)
     assert reply.content == (b"" if replayed else error)
     if replayed:
         assert reply.history[0].content == b""
@@ -206,7 +206,7 @@ async def test_the_error_of_a_streamed_401_is_left_to_the_caller(api: Api, auth:
 
 
 async def test_a_401_that_comes_late_does_not_renew_the_new_token(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth
+    api: Api, server: MockProvider, auth: OAuth2Auth
 ) -> None:
     """The call had the old token; it is retried with the current one."""
     request = httpx.Request("GET", f"{BASE}/v1/accounts")
@@ -217,12 +217,12 @@ async def test_a_401_that_comes_late_does_not_renew_the_new_token(
     replay = await flow.asend(response)
 
     assert replay.headers["Authorization"] == "Bearer token-2"
-    assert server.calls == 2
+    assert server.token_requests == 2
     await flow.aclose()
 
 
 def test_where_new_tokens_are_rejected_as_well_renewals_pause(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind
+    api: Api, server: MockProvider, auth: OAuth2Auth, clock: FakeClock, kind: Kind
 ) -> None:
     """An API that rejects every token must not cost a token for each call."""
     api.dead |= {f"token-{number}" for number in range(100)}
@@ -230,18 +230,18 @@ def test_where_new_tokens_are_rejected_as_well_renewals_pause(
         reply = kind.request(api, auth, "GET", "/v1/accounts")
         assert reply.status_code == 401
         assert NOT_REPLAYED in reply.extensions
-    assert server.calls == 2
+    assert server.token_requests == 2
 
     clock.advance(1)
     kind.request(api, auth, "GET", "/v1/accounts")
-    assert server.calls == 3
+    assert server.token_requests == 3
 
 
-def test_a_renewal_that_fails_is_the_calls_error(api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind) -> None:
+def test_a_renewal_that_fails_is_the_calls_error(api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind) -> None:
     """There is no token for a retry, and the error tells the reason."""
     kind.request(api, auth, "GET", "/v1/accounts")
     api.dead.add("token-1")
-    server.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
+    server.token_responses.append(httpx.Response(401, json={"error": "invalid_client"}))
     with pytest.raises(TokenRequestRefused):
         kind.request(api, auth, "GET", "/v1/accounts")
     assert len(api.calls) == 2
@@ -251,7 +251,7 @@ def test_a_renewal_that_fails_is_the_calls_error(api: Api, server: FakeEndpoint,
 
 
 def test_after_a_redirect_only_the_last_hop_is_replayed(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, kind: Kind
+    api: Api, server: MockProvider, auth: OAuth2Auth, kind: Kind
 ) -> None:
     """A request before the redirect must not be repeated, since it may have had an effect."""
 
@@ -272,7 +272,7 @@ def test_after_a_redirect_only_the_last_hop_is_replayed(
     ]
 
 
-def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, server: FakeEndpoint, kind: Kind) -> None:
+def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, server: MockProvider, kind: Kind) -> None:
     """A redirect to another host must neither cause a renewal nor send the token there."""
     api.answer = lambda call: (
         (302, {"Location": "https://elsewhere.example/"}, b"") if call.token else (401, CHALLENGE, b"")
@@ -283,7 +283,7 @@ def test_a_401_of_a_foreign_host_says_nothing_of_the_token(api: Api, server: Fak
     assert reply.status_code == 401
     assert "another origin" in reply.extensions[NOT_REPLAYED]
     assert api.tokens == ["token-1", ""]
-    assert server.calls == 1
+    assert server.token_requests == 1
 
 
 # Streamed responses

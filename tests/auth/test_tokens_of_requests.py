@@ -16,22 +16,23 @@ import pytest
 import seic
 import seic.httpx2
 from seic.events import CertificateRotated, TokenAcquired
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.identities import authority
+from tests._support.mocks import client_of
 
 _READ = {"seic.scope": "read"}
 
 
-def _scopes(gateway: FakeGateway) -> list[str | None]:
+def _scopes(gateway: MockProvider) -> list[str | None]:
     return [form.get("scope") for form in gateway.forms]
 
 
-def _sent(gateway: FakeGateway) -> list[str]:
+def _sent(gateway: MockProvider) -> list[str]:
     return [request.headers["Authorization"] for request in gateway.requests if request.url.path == "/v1"]
 
 
-def _async_clients() -> dict[str, Callable[[seic.Config, FakeGateway], Any]]:
-    def own(config: seic.Config, gateway: FakeGateway) -> httpx.AsyncClient:
+def _async_clients() -> dict[str, Callable[[seic.Config, MockProvider], Any]]:
+    def own(config: seic.Config, gateway: MockProvider) -> httpx.AsyncClient:
         auth = seic.OAuth2Auth(config, transport=gateway)
         return httpx.AsyncClient(auth=auth, transport=gateway, base_url=config.base_url)
 
@@ -43,7 +44,7 @@ def _async_clients() -> dict[str, Callable[[seic.Config, FakeGateway], Any]]:
 
 
 @pytest.mark.parametrize("kind", ["seic", "httpx2", "own"])
-async def test_each_has_its_own_cached_token(gateway: FakeGateway, kind: str) -> None:
+async def test_each_has_its_own_cached_token(gateway: MockProvider, kind: str) -> None:
     """One request for all callers of one scope, audience and resource; the grant's own token is another."""
     async with _async_clients()[kind](gateway.config(), gateway) as client:
         await client.get("/v1")
@@ -63,7 +64,7 @@ async def test_each_has_its_own_cached_token(gateway: FakeGateway, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", [seic.Client, seic.httpx2.Client])
-def test_a_blocking_client(gateway: FakeGateway, kind: Any) -> None:
+def test_a_blocking_client(gateway: MockProvider, kind: Any) -> None:
     """It shares the tokens of one auth with others."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     for _ in range(2):
@@ -75,7 +76,7 @@ def test_a_blocking_client(gateway: FakeGateway, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
-async def test_a_401_renews_the_same_token(gateway: FakeGateway, blocking: bool) -> None:
+async def test_a_401_renews_the_same_token(gateway: MockProvider, blocking: bool) -> None:
     """The retry has the same scope, and the other tokens stay."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
 
@@ -83,7 +84,7 @@ async def test_a_401_renews_the_same_token(gateway: FakeGateway, blocking: bool)
         with httpx.Client(auth=auth, transport=gateway, base_url=gateway.config().base_url) as client:
             client.get("/v1")
             client.get("/v1", extensions=_READ)
-            gateway.dead.add("token-2")
+            gateway.revoke("token-2")
             assert client.get("/v1", extensions=_READ).status_code == 200
             client.get("/v1")
 
@@ -93,7 +94,7 @@ async def test_a_401_renews_the_same_token(gateway: FakeGateway, blocking: bool)
         async with seic.AsyncClient(gateway.config(), auth=auth, transport=gateway) as client:
             await client.get("/v1")
             await client.get("/v1", extensions=_READ)
-            gateway.dead.add("token-2")
+            gateway.revoke("token-2")
             assert (await client.get("/v1", extensions=_READ)).status_code == 200
             await client.get("/v1")
     assert _scopes(gateway) == [None, "read", "read"]
@@ -101,9 +102,9 @@ async def test_a_401_renews_the_same_token(gateway: FakeGateway, blocking: bool)
     assert auth.stats == seic.Stats(token_requests=3, replays=1)
 
 
-async def test_their_number_is_bounded(gateway: FakeGateway) -> None:
+async def test_their_number_is_bounded(gateway: MockProvider) -> None:
     """Of 65, the one that was used longest ago is requested again."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         for number in (*range(64), 0, 64, 0, 1):
             await client.get("/v1", extensions={"seic.scope": f"scope-{number}"})
     assert _scopes(gateway) == [f"scope-{number}" for number in (*range(65), 1)]
@@ -121,15 +122,15 @@ async def test_their_number_is_bounded(gateway: FakeGateway) -> None:
         ("seic.resource", "not a uri", "must be an absolute URI"),
     ],
 )
-async def test_wrong_values_are_refused(gateway: FakeGateway, name: str, value: object, words: str) -> None:
+async def test_wrong_values_are_refused(gateway: MockProvider, name: str, value: object, words: str) -> None:
     """Before anything is sent."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         with pytest.raises(seic.ConfigurationError, match=words):
             await client.get("/v1", extensions={name: value})
     assert gateway.requests == []
 
 
-async def test_a_grant_for_one_token_is_refused(gateway: FakeGateway) -> None:
+async def test_a_grant_for_one_token_is_refused(gateway: MockProvider) -> None:
     """A refresh token cannot request a scope that is not its own."""
     config = gateway.config(
         provider=attrs.evolve(seic.SEI_GATEWAY, grants=None), grant=seic.RefreshToken(refresh_token="r-1")
@@ -141,15 +142,15 @@ async def test_a_grant_for_one_token_is_refused(gateway: FakeGateway) -> None:
     assert gateway.requests == []
 
 
-async def test_another_origin_gets_no_token(gateway: FakeGateway) -> None:
+async def test_another_origin_gets_no_token(gateway: MockProvider) -> None:
     """The guard is the same."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         with pytest.raises(seic.HostNotAllowed):
             await client.get("https://elsewhere.example/", extensions=_READ)
     assert gateway.requests == []
 
 
-async def test_a_rotation_and_the_events(gateway: FakeGateway) -> None:
+async def test_a_rotation_and_the_events(gateway: MockProvider) -> None:
     """One identity for all: a rotated certificate is told once, and renews each token."""
     pairs = [authority().issue("svc-user") for _ in range(2)]
     given = [seic.ClientCertificate.load(pair.cert_pem, key=pair.key_pem) for pair in pairs]
@@ -167,7 +168,7 @@ async def test_a_rotation_and_the_events(gateway: FakeGateway) -> None:
     assert _scopes(gateway) == ["read", None, "read", None]
 
 
-async def test_a_revocation_is_for_all(gateway: FakeGateway) -> None:
+async def test_a_revocation_is_for_all(gateway: MockProvider) -> None:
     """No token is left."""
     provider = seic.Provider(token_url="/v2/oauthtoken", revocation_url="/revoke")
     hosts = seic.Hosts(api="api.seic.com")
@@ -181,10 +182,12 @@ async def test_a_revocation_is_for_all(gateway: FakeGateway) -> None:
     assert _scopes(gateway) == [None, "read", "read"]
 
 
-async def test_a_proof_is_for_the_token_of_the_request(gateway: FakeGateway) -> None:
+async def test_a_proof_is_for_the_token_of_the_request(gateway: MockProvider) -> None:
     """DPoP signs the request once, with the token that it is sent with (RFC 9449 §4.2)."""
     async with seic.AsyncClient(gateway.config(dpop=seic.DPoP()), transport=gateway) as client:
-        gateway.plan += [httpx.Response(200, json={"access_token": f"t{n}", "token_type": "DPoP"}) for n in range(2)]
+        gateway.token_responses += [
+            httpx.Response(200, json={"access_token": f"t{n}", "token_type": "DPoP"}) for n in range(2)
+        ]
         await client.get("/v1")
         await client.get("/v1", extensions=_READ)
     for request, token in zip([one for one in gateway.requests if one.url.path == "/v1"], ["t0", "t1"], strict=True):

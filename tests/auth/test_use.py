@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from seic import OAuth2Auth
+from seic.testing import MockProvider
 from tests._support.api import BASE, CHALLENGE, Api, Kind
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests._support.fakes.token_endpoint import FakeEndpoint
     [(200, True), (204, True), (302, True), (403, True), (404, True), (499, True), (500, False), (503, False)],
 )
 def test_use_is_what_the_api_took(
-    api: Api, server: FakeEndpoint, auth: OAuth2Auth, clock: FakeClock, kind: Kind, status: int, counts: bool
+    api: Api, server: MockProvider, auth: OAuth2Auth, clock: FakeClock, kind: Kind, status: int, counts: bool
 ) -> None:
     """The idle lifetime counts from the last call that the API accepted; a 5xx may come from a proxy."""
     kind.request(api, auth, "GET", "/v1/accounts")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +74,41 @@ def site(tmp_path: Path) -> Iterator[Site]:
         }
         with environment(variables, tmp_path):
             yield one
+
+
+@pytest.fixture
+def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave only the backend of a system without a keyring."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Iterator[str]:
+    """Run a session with an unlocked keyring of its own, and return the address of its bus."""
+    if shutil.which("dbus-run-session") is None or shutil.which("gnome-keyring-daemon") is None:
+        pytest.skip("dbus-run-session or gnome-keyring-daemon is not installed")
+    # The daemon returns when it is ready, and ends with its bus.
+    script = (
+        "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null; echo $DBUS_SESSION_BUS_ADDRESS; "
+        "read line"
+    )
+    folder = tmp_path / "session"
+    folder.mkdir(mode=0o700)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        subprocess.Popen(
+            ["dbus-run-session", "--", "sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "XDG_DATA_HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)},
+        ) as session,
+    ):
+        assert session.stdout is not None
+        assert session.stdin is not None
+        address = session.stdout.readline().strip()
+        patch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.SecretService.Keyring")
+        yield address
+        session.stdin.close()

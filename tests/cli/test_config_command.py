@@ -95,6 +95,7 @@ def test_a_check_sends_nothing(env: pytest.MonkeyPatch, sandbox: Sandbox) -> Non
     assert sandbox.counts.mtls.connections == before
 
 
+@pytest.mark.usefixtures("no_keyring")
 def test_a_profile_is_written(env: pytest.MonkeyPatch, profiles: Path, sandbox: Sandbox, tmp_path: Path) -> None:
     """At a real terminal: wrong answers are asked again, secrets are not shown, and the profile works."""
     planted = Planted()
@@ -114,19 +115,33 @@ def test_a_profile_is_written(env: pytest.MonkeyPatch, profiles: Path, sandbox: 
         ("if there is one:", str(tmp_path / "client.pem")),
         ("in another file:", str(tmp_path / "client.key")),
         ("if it has one (not shown):", ""),
+        ("of a Redis [file]:", "fil"),
+        ("of a Redis [file]:", "redis://user:redis-password@redis.example"),
+        ("of a Redis [file]:", ""),
+        ("empty for a new one):", "short"),
+        ("empty for a new one):", ""),
     ]
+    env.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     done = converse("config", "init", "mine", answers=asked)
 
     assert done.code == 0, done.out
     assert "answer sei-gateway, sei-platform or oauth2" in done.out
     assert "there is no such file" in done.out
+    assert "store: unknown value; set memory, file:///path" in done.out
+    assert "its password would be in the file of profiles" in done.out
+    assert "key: has 5 characters" in done.out
+    assert "Secrets go into files that only you can read: " in done.out
     assert planted.find(done.out) == []
     assert planted.find(profiles.read_text()) == []
     for file in profiles.parent.glob("mine.*"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert len(list(profiles.parent.glob("mine.*"))) == 2
+    assert len(list(profiles.parent.glob("mine.*"))) == 3
+    assert len((profiles.parent / "mine.store_key").read_text()) >= 32
+    assert stat.S_IMODE(profiles.stat().st_mode) == 0o600
     env.setenv("SEIC_CA", str(tmp_path / "ca.pem"))
-    assert run("token", "--profile", "mine").code == 0
+    first, second = run("token", "--profile", "mine"), run("token", "--profile", "mine")
+    assert first.code == 0
+    assert first.out == second.out
     again = converse("config", "init", "mine", answers=[])
     assert again.code == 3
     assert "has a profile [mine] already" in again.out.replace("\n", " ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
+import seic
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, set_environment
 from tests._support.walkthrough import Walkthrough, is_shown
@@ -25,6 +27,24 @@ def test_a_page_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pag
     assert outputs
     for shown, said in outputs:
         assert is_shown(shown, said), f"shown:\n{shown}\nsaid:\n{said}"
+
+
+def test_a_generated_client_of_urllib3_renews_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subclass on the page sends a rejected request again, and presents the certificate."""
+    with Sandbox() as sandbox:
+        with Walkthrough(tmp_path, set_environment(sandbox, monkeypatch)) as reader:
+            list(reader.follow(_FOLDER / "openapi.md"))
+        for folder in (tmp_path, tmp_path / "client"):
+            monkeypatch.syspath_prepend(folder)
+        client = importlib.import_module("seic_client").SeicClient
+        auth = seic.OAuth2Auth(sandbox.config(certificate=True))
+        api = importlib.import_module("accounts_client").AccountsApi(client(auth))
+        for _ in range(2):
+            assert len(api.list_accounts(limit=2).accounts) == 2
+            sandbox.revoke_all()
+        assert auth.stats.token_requests == 2
+        assert sandbox.received(path="/v1/investments/accounts")[-1].common_name == sandbox.username
+        auth.close()
 
 
 def test_each_page_has_a_task_and_its_problems() -> None:

@@ -1,5 +1,7 @@
 """Each Python block of the README and the docs runs alone: pasted into an interactive interpreter, without the others.
 
+The first block of each page, and all of the README, are pasted into a new process.
+
 `python` and, for blocks with `await` outside a function, `python -m asyncio`. Before Python 3.13 these read line by
 line: an empty line ends an indented block, and nothing else does.
 """
@@ -11,9 +13,11 @@ import asyncio
 import code
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import CodeType
 
@@ -114,6 +118,22 @@ def test_a_block_runs_alone(source: str, monkeypatch: pytest.MonkeyPatch) -> Non
     _Console().paste(source)
 
 
+def paste(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Paste a block into a new `python`, or `python -m asyncio` if it awaits outside a function."""
+    compiled = compile(source, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    awaits = bool(compiled.co_flags & inspect.CO_COROUTINE)
+    command = [sys.executable, "-W", "error", *(["-m", "asyncio"] if awaits else ["-i", "-q"])]
+    return subprocess.run(
+        command, input=f"{source}\n\n", cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def problem_of(done: subprocess.CompletedProcess[str]) -> str | None:
+    """Return the error output of an interpreter in which a statement failed."""
+    failed = done.returncode != 0 or "Error" in done.stderr or "Traceback" in done.stderr
+    return done.stderr if failed else None
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -124,13 +144,21 @@ def test_a_block_runs_alone(source: str, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_block_runs_in_a_real_interpreter(source: str, reader: Path) -> None:
     """In `python`, or in `python -m asyncio` if it awaits outside a function."""
-    compiled = compile(source, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    awaits = bool(compiled.co_flags & inspect.CO_COROUTINE)
-    command = [sys.executable, "-W", "error", *(["-m", "asyncio"] if awaits else ["-i", "-q"])]
-    done = subprocess.run(
-        command, input=f"{source}\n\n", cwd=reader, capture_output=True, text=True, timeout=60, check=False
-    )
+    assert problem_of(paste(source, reader)) is None
 
-    assert done.returncode == 0, done.stderr
-    assert "Error" not in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+
+def test_the_first_block_of_each_page_runs_in_a_new_interpreter(reader: Path) -> None:
+    """In a process and a folder of its own: nothing is left of another page."""
+    first: dict[str, str] = {}
+    for place, text in _BLOCKS.items():
+        first.setdefault(place.rpartition(":")[0], text)
+    # All pages with a block in Python, except those that are followed.
+    assert len(first) > 20
+
+    def run(page: str) -> str | None:
+        folder = shutil.copytree(reader, reader.with_name(page.replace("/", "-")))
+        return problem_of(paste(first[page], folder))
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        problems = dict(zip(first, threads.map(run, first), strict=True))
+    assert {page: problem for page, problem in problems.items() if problem is not None} == {}

@@ -17,17 +17,18 @@ from seic.events import (
     TokenRefused,
     TokenRequested,
 )
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.heard import HOST, Heard, enter_advisory_window
+from tests._support.mocks import client_of
 
 _REFUSAL = {"code": "gateway.authentication.failure", "message": "no", "trackingId": "t", "transient": "false"}
 _SECRETS = ("AppSecret-1", "password-1", "token-1", "token-2", "QXBwS2V5LTE6QXBwU2VjcmV0LTE=")
 
 
-async def test_a_refusal_names_code_status_and_tracking_id(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_refusal_names_code_status_and_tracking_id(gateway: MockProvider, heard: Heard) -> None:
     """The provider's support needs it."""
-    gateway.plan.append(httpx.Response(401, json=_REFUSAL))
-    async with gateway.client(on_event=heard) as client:
+    gateway.token_responses.append(httpx.Response(401, json=_REFUSAL))
+    async with client_of(gateway, on_event=heard) as client:
         with pytest.raises(seic.TokenRequestRefused):
             await client.get("/v1/accounts")
 
@@ -44,13 +45,13 @@ async def test_a_refusal_names_code_status_and_tracking_id(gateway: FakeGateway,
     ]
 
 
-async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard: Heard) -> None:
+async def test_an_endpoint_goes_down_and_comes_back(gateway: MockProvider, heard: Heard) -> None:
     """While the old token is valid, each attempt is an event, and the recovery has the number of failures."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.token()
         client.listen(heard)
         for _ in range(2):
-            gateway.plan.append(httpx.Response(503))
+            gateway.token_responses.append(httpx.Response(503))
             enter_advisory_window(client)
             await client.get("/v1/accounts")
             await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
@@ -80,11 +81,11 @@ async def test_an_endpoint_goes_down_and_comes_back(gateway: FakeGateway, heard:
     ],
 )
 async def test_each_failed_request_has_its_outcome(
-    answer: httpx.Response | Exception, outcome: str, status: int | None, gateway: FakeGateway, heard: Heard
+    answer: httpx.Response | Exception, outcome: str, status: int | None, gateway: MockProvider, heard: Heard
 ) -> None:
     """The outcomes are few and stable, for grouping metrics."""
-    gateway.plan.extend([answer, answer])
-    async with gateway.client(on_event=heard) as client:
+    gateway.token_responses.extend([answer, answer])
+    async with client_of(gateway, on_event=heard) as client:
         with pytest.raises(seic.TokenError):
             await client.token()
 
@@ -107,11 +108,11 @@ async def test_each_failed_request_has_its_outcome(
     ],
 )
 async def test_a_failed_request_names_the_class_of_its_error(
-    answer: httpx.Response | Exception, error: str, gateway: FakeGateway, heard: Heard
+    answer: httpx.Response | Exception, error: str, gateway: MockProvider, heard: Heard
 ) -> None:
     """The class of the connection's own error, if there is one, since seic's class only repeats the outcome."""
-    gateway.plan.extend([answer, answer])
-    async with gateway.client(on_event=heard) as client:
+    gateway.token_responses.extend([answer, answer])
+    async with client_of(gateway, on_event=heard) as client:
         with pytest.raises(seic.TokenError):
             await client.token()
 
@@ -131,7 +132,7 @@ class _BrokenStore:
         raise ConnectionError("redis://:password-9@host")
 
 
-async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_degraded_store_is_told_without_its_words(gateway: MockProvider, heard: Heard) -> None:
     """A store's message can contain a URL with a password, so the event has only its class."""
     async with seic.AsyncClient(gateway.config(store=_BrokenStore()), transport=gateway, on_event=heard) as client:
         await client.token()
@@ -140,18 +141,18 @@ async def test_a_degraded_store_is_told_without_its_words(gateway: FakeGateway, 
 
 
 async def test_no_event_and_no_log_line_holds_a_secret(
-    gateway: FakeGateway, heard: Heard, caplog: pytest.LogCaptureFixture
+    gateway: MockProvider, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also if the endpoint echoes the request, at every level, for success, refusal, outage and retry."""
     echo = {**_REFUSAL, "code": "bad AppSecret-1", "message": "password-1 is wrong for AppSecret-1"}
     caplog.set_level(logging.DEBUG, logger="seic")
-    async with gateway.client(on_event=heard) as client:
-        gateway.plan.append(httpx.Response(503, json=echo, headers={"Retry-After": "0"}))
+    async with client_of(gateway, on_event=heard) as client:
+        gateway.token_responses.append(httpx.Response(503, json=echo, headers={"Retry-After": "0"}))
         await client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         await client.get("/v1/accounts")
-    async with gateway.client(on_event=heard) as client:
-        gateway.plan.append(httpx.Response(401, json=echo))
+    async with client_of(gateway, on_event=heard) as client:
+        gateway.token_responses.append(httpx.Response(401, json=echo))
         with pytest.raises(seic.TokenRequestRefused):
             await client.get("/v1/accounts")
 

@@ -9,17 +9,18 @@ import pytest
 
 import seic
 from seic.events import Event, TokenWaitEnded
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.heard import Heard
+from tests._support.mocks import client_of
 
 
-async def test_a_broken_listener_breaks_no_call(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_broken_listener_breaks_no_call(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """A listener that fails on every event causes one log line."""
 
     def broken(event: Event) -> None:
         raise LookupError(event.name)
 
-    async with gateway.client(on_event=broken) as client:
+    async with client_of(gateway, on_event=broken) as client:
         reply = await client.get("/v1/accounts")
 
     assert reply.status_code == 200
@@ -38,11 +39,11 @@ class Unhurried(Heard):
 
 @pytest.mark.parametrize("shared", [False, True], ids=["own auth", "shared auth"])
 @pytest.mark.parametrize("closed", ["by itself", "by with"])
-async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: bool, gateway: FakeGateway) -> None:
+async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: bool, gateway: MockProvider) -> None:
     """Closing waits for running listeners, since the last event is often the important one."""
     heard, told = Heard(), Unhurried()
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway, on_event=heard) if shared else None
-    client = gateway.client(auth=auth, on_event=told)
+    client = client_of(gateway, auth=auth, on_event=told)
     client.listen(heard)
     if closed == "by with":
         async with client:
@@ -55,7 +56,7 @@ async def test_no_event_is_lost_when_a_client_is_closed(closed: str, shared: boo
     assert told.of(TokenWaitEnded)
 
 
-async def test_clients_of_one_auth_listen_each_until_it_is_closed(gateway: FakeGateway) -> None:
+async def test_clients_of_one_auth_listen_each_until_it_is_closed(gateway: MockProvider) -> None:
     """They share the token, so both get its events; a closed one gets no more."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     first, second = Heard(), Heard()

@@ -26,15 +26,15 @@ from seic.events import (
     TokenWaitStarted,
 )
 from seic.sandbox import CertificateAuthority
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.server import PATIENCE
+from seic.testing import MockProvider
 from tests._support.heard import HOST, Heard, enter_advisory_window
+from tests._support.mocks import PATIENCE, client_of, take_turns
 from tests._support.rotating import connect
 
 
-async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_first_call_tells_the_whole_story(gateway: MockProvider, heard: Heard) -> None:
     """The wait, the refresh, its request and the token, in order; the next call emits nothing."""
-    async with gateway.client(on_event=heard) as client:
+    async with client_of(gateway, on_event=heard) as client:
         await client.get("/v1/accounts")
         number = heard.fetch
         await client.get("/v1/accounts")
@@ -49,7 +49,7 @@ async def test_a_first_call_tells_the_whole_story(gateway: FakeGateway, heard: H
     ]
 
 
-def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) -> None:
+def test_a_blocking_client_tells_the_same(gateway: MockProvider, heard: Heard) -> None:
     """Its refresh runs in another thread, which emits the events."""
     with seic.Client(gateway.config(), transport=gateway, on_event=heard) as client:
         client.get("/v1/accounts")
@@ -71,10 +71,10 @@ def test_a_blocking_client_tells_the_same(gateway: FakeGateway, heard: Heard) ->
     )
 
 
-async def test_each_waiting_call_emits_the_refresh_it_waits_for(gateway: FakeGateway, heard: Heard) -> None:
+async def test_each_waiting_call_emits_the_refresh_it_waits_for(gateway: MockProvider, heard: Heard) -> None:
     """Many calls and one refresh: as many waits, all with its number."""
-    gateway.turns = 3
-    async with gateway.client(on_event=heard) as client:
+    take_turns(gateway, 3)
+    async with client_of(gateway, on_event=heard) as client:
         await asyncio.gather(*(client.get("/v1/accounts") for _ in range(5)))
 
     number = heard.fetch
@@ -83,26 +83,26 @@ async def test_each_waiting_call_emits_the_refresh_it_waits_for(gateway: FakeGat
     assert len(heard.of(TokenRefreshStarted, TokenRefreshEnded)) == 2
 
 
-async def test_a_cancelled_wait_ends_too(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_cancelled_wait_ends_too(gateway: MockProvider, heard: Heard) -> None:
     """A gauge of waiting calls must be correct after a cancellation."""
-    gateway.hold()
-    async with gateway.client(on_event=heard) as client:
+    gateway.hold_tokens()
+    async with client_of(gateway, on_event=heard) as client:
         task = asyncio.create_task(client.get("/v1/accounts"))
-        assert await gateway.arrived.wait_async(PATIENCE)
+        assert await gateway.wait_for_token_request(PATIENCE)
         task.cancel()
         await asyncio.wait([task])
         assert len(heard.of(TokenWaitEnded)) == 1
         assert heard.of(TokenRefreshEnded) == []
-        gateway.release()
+        gateway.release_tokens()
         await client.token()
 
 
-async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_cancelled_fetch_is_abandoned(gateway: MockProvider, heard: Heard) -> None:
     """Closing the client ends a running refresh, and emits its end."""
-    gateway.hold()
-    client = gateway.client(on_event=heard)
+    gateway.hold_tokens()
+    client = client_of(gateway, on_event=heard)
     task = asyncio.create_task(client.token())
-    assert await gateway.arrived.wait_async(PATIENCE)
+    assert await gateway.wait_for_token_request(PATIENCE)
     task.cancel()
     await client.aclose()
 
@@ -111,9 +111,9 @@ async def test_a_cancelled_fetch_is_abandoned(gateway: FakeGateway, heard: Heard
     ]
 
 
-async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_token_renewed_ahead_says_so(gateway: MockProvider, heard: Heard) -> None:
     """The event distinguishes a background renewal from the first token."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.token()
         enter_advisory_window(client)
         stop = client.listen(heard)
@@ -129,7 +129,7 @@ async def test_a_token_renewed_ahead_says_so(gateway: FakeGateway, heard: Heard)
 
 @pytest.mark.parametrize("error", [None, httpx.ReadError("gone")], ids=["answered", "broken off"])
 async def test_the_version_of_http_is_told_where_it_is_known(
-    error: Exception | None, gateway: FakeGateway, heard: Heard
+    error: Exception | None, gateway: MockProvider, heard: Heard
 ) -> None:
     """As the transport reports it with the response headers."""
 
@@ -138,8 +138,10 @@ async def test_the_version_of_http_is_told_where_it_is_known(
         if error:
             raise error
 
-    gateway.plan.extend(httpx.Response(200, content=body(), extensions={"http_version": b"HTTP/2"}) for _ in range(2))
-    async with gateway.client(on_event=heard) as client:
+    gateway.token_responses.extend(
+        httpx.Response(200, content=body(), extensions={"http_version": b"HTTP/2"}) for _ in range(2)
+    )
+    async with client_of(gateway, on_event=heard) as client:
         with pytest.raises(seic.TokenError) if error else contextlib.nullcontext():
             await client.token()
 
@@ -149,7 +151,7 @@ async def test_the_version_of_http_is_told_where_it_is_known(
     assert all(isinstance(event, TokenRequested) and event.status == 200 for event in told)
 
 
-async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_token_out_of_a_store_was_not_requested(gateway: MockProvider, heard: Heard) -> None:
     """Without a request to the endpoint there is no TokenAcquired."""
     store = seic.MemoryStore()
     async with seic.AsyncClient(gateway.config(store=store), transport=gateway) as client:
@@ -163,23 +165,23 @@ async def test_a_token_out_of_a_store_was_not_requested(gateway: FakeGateway, he
     assert heard.of(TokenAcquired, TokenRequested) == []
 
 
-async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_replay_is_told_with_the_id_of_the_rejection(gateway: MockProvider, heard: Heard) -> None:
     """The provider's support needs the tracking id of the rejected request."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         client.listen(heard)
         await client.get("/v1/accounts")
 
     assert heard.of(RequestRetried, RequestNotRetried) == [RequestRetried(host=HOST, tracking_id="track-3")]
 
 
-async def test_a_call_that_is_not_replayed_says_why(gateway: FakeGateway, heard: Heard) -> None:
+async def test_a_call_that_is_not_replayed_says_why(gateway: MockProvider, heard: Heard) -> None:
     """A 401 without a statement about the token is returned."""
     gateway.challenges = False
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         client.listen(heard)
         await client.get("/v1/accounts")
 
@@ -195,7 +197,7 @@ def _last_track(heard: Heard) -> str | None:
     return acquired.tracking_id
 
 
-def test_the_life_of_a_certificate_is_told(gateway: FakeGateway, heard: Heard) -> None:
+def test_the_life_of_a_certificate_is_told(gateway: MockProvider, heard: Heard) -> None:
     """A certificate that expires soon, its replacement, and an unusable replacement are events of the client."""
     authority = CertificateAuthority()
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)

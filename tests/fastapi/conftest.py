@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests._support.fakes.platform import FakePlatform
 from tests._support.issuer import Issuer
+from tests._support.platform_mock import PlatformMock
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +15,6 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture
-def platform() -> FakePlatform:
+def platform() -> PlatformMock:
     """A platform in memory."""
-    return FakePlatform()
+    return PlatformMock()

@@ -18,12 +18,12 @@ from starlette.routing import Mount, Route
 
 import seic
 from seic.fastapi import SeicClient, client_named, clients_of, get_client, lifespan, readiness_route
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 
 PlatformClient = Annotated[seic.AsyncClient, Depends(client_named("platform"))]
 
 
-async def test_a_handler_gets_the_client_by_its_annotation(gateway: FakeGateway) -> None:
+async def test_a_handler_gets_the_client_by_its_annotation(gateway: MockProvider) -> None:
     """The application of the documentation."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
@@ -35,10 +35,10 @@ async def test_a_handler_gets_the_client_by_its_annotation(gateway: FakeGateway)
         assert browser.get("/accounts").json() == {"path": "/v1/accounts"}
         assert browser.get("/accounts").status_code == 200
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
-async def test_starlette_without_fastapi_is_enough(gateway: FakeGateway) -> None:
+async def test_starlette_without_fastapi_is_enough(gateway: MockProvider) -> None:
     """Without dependency injection, `clients_of` finds the clients."""
 
     async def accounts(request: Request) -> JSONResponse:
@@ -53,7 +53,7 @@ async def test_starlette_without_fastapi_is_enough(gateway: FakeGateway) -> None
         assert browser.get("/accounts").json() == {"path": "/v1/accounts"}
 
 
-def test_the_client_lives_as_long_as_the_application(gateway: FakeGateway) -> None:
+def test_the_client_lives_as_long_as_the_application(gateway: MockProvider) -> None:
     """One client for all requests, closed when the application stops."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     seen: list[seic.AsyncClient] = []
@@ -71,7 +71,7 @@ def test_the_client_lives_as_long_as_the_application(gateway: FakeGateway) -> No
     assert seen[0].is_closed
 
 
-def test_a_custom_lifespan_runs_inside(gateway: FakeGateway) -> None:
+def test_a_custom_lifespan_runs_inside(gateway: MockProvider) -> None:
     """The clients are open when it starts and ends; its state reaches the request."""
     moments: list[bool] = []
 
@@ -95,7 +95,7 @@ def test_a_custom_lifespan_runs_inside(gateway: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize("passes_on", [True, False], ids=["state yielded", "state not yielded"])
-def test_a_custom_lifespan_can_enter_it(gateway: FakeGateway, passes_on: bool) -> None:
+def test_a_custom_lifespan_can_enter_it(gateway: MockProvider, passes_on: bool) -> None:
     """It works even if the state is not yielded."""
     ours = lifespan(gateway.config(), transport=gateway)
 
@@ -115,7 +115,7 @@ def test_a_custom_lifespan_can_enter_it(gateway: FakeGateway, passes_on: bool) -
 
 
 @pytest.mark.parametrize("inner_last", [True, False], ids=["inner state last", "outer state last"])
-def test_an_application_can_enter_several(gateway: FakeGateway, inner_last: bool) -> None:
+def test_an_application_can_enter_several(gateway: MockProvider, inner_last: bool) -> None:
     """All clients are found, whichever state is yielded last."""
     first = lifespan(gateway.config(), transport=gateway)
     second = lifespan({"platform": gateway.config(client_id="AppKey-2")}, transport=gateway)
@@ -139,7 +139,7 @@ def test_an_application_can_enter_several(gateway: FakeGateway, inner_last: bool
         assert not hasattr(app.state, "seic")
 
 
-def test_outer_clients_outlive_those_of_a_nested_lifespan(gateway: FakeGateway) -> None:
+def test_outer_clients_outlive_those_of_a_nested_lifespan(gateway: MockProvider) -> None:
     """The clients of a nested lifespan are removed when it ends; those of the outer one stay."""
     first = lifespan(gateway.config(), transport=gateway)
     second = lifespan({"platform": gateway.config()}, transport=gateway)
@@ -156,7 +156,7 @@ def test_outer_clients_outlive_those_of_a_nested_lifespan(gateway: FakeGateway) 
         pass
 
 
-def test_two_clients_of_one_name_are_refused(gateway: FakeGateway) -> None:
+def test_two_clients_of_one_name_are_refused(gateway: MockProvider) -> None:
     """The error names the name."""
     ours = lifespan(gateway.config(), transport=gateway)
 
@@ -172,7 +172,7 @@ def test_two_clients_of_one_name_are_refused(gateway: FakeGateway) -> None:
         pass
 
 
-def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:
+def test_a_mounted_application_shares_the_clients(gateway: MockProvider) -> None:
     """Starlette does not run the lifespan of a mounted application."""
     inner = FastAPI()
 
@@ -186,7 +186,7 @@ def test_a_mounted_application_shares_the_clients(gateway: FakeGateway) -> None:
         assert browser.get("/inner/accounts").json() == 200
 
 
-def test_each_configuration_has_a_client(gateway: FakeGateway) -> None:
+def test_each_configuration_has_a_client(gateway: MockProvider) -> None:
     """Each has its own token and is found by its name."""
     configs = {"default": gateway.config(), "platform": gateway.config(client_id="AppKey-2")}
     app = FastAPI(lifespan=lifespan(configs, transport=gateway))
@@ -198,7 +198,7 @@ def test_each_configuration_has_a_client(gateway: FakeGateway) -> None:
     with TestClient(app) as browser:
         assert browser.get("/").json() == ["AppKey-1", "AppKey-2"]
 
-    assert gateway.tokens == 2
+    assert gateway.issued_tokens == 2
 
 
 def test_one_name_is_one_dependency() -> None:
@@ -212,7 +212,7 @@ def test_one_name_is_one_dependency() -> None:
     ("dependency", "path"),
     [pytest.param(get_client, "/one", id="default"), pytest.param(client_named("platform"), "/two", id="named")],
 )
-def test_a_test_replaces_the_client(gateway: FakeGateway, dependency: Any, path: str) -> None:
+def test_a_test_replaces_the_client(gateway: MockProvider, dependency: Any, path: str) -> None:
     """No lifespan, configuration or network is needed."""
     app = FastAPI()
 
@@ -233,7 +233,7 @@ def test_a_test_replaces_the_client(gateway: FakeGateway, dependency: Any, path:
     assert TestClient(app).get(path).json() == "replaced"
 
 
-def test_a_web_socket_gets_the_client(gateway: FakeGateway) -> None:
+def test_a_web_socket_gets_the_client(gateway: MockProvider) -> None:
     """The dependency takes an `HTTPConnection`."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
@@ -248,17 +248,17 @@ def test_a_web_socket_gets_the_client(gateway: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize(("warm", "tokens"), [pytest.param(True, 1, id="warm"), pytest.param(False, 0, id="cold")])
-def test_warm_requests_the_token_on_start(gateway: FakeGateway, warm: bool, tokens: int) -> None:
+def test_warm_requests_the_token_on_start(gateway: MockProvider, warm: bool, tokens: int) -> None:
     """Otherwise the first request does."""
     app = FastAPI(lifespan=lifespan(gateway.config(), warm=warm, transport=gateway))
 
     with TestClient(app):
-        assert gateway.tokens == tokens
+        assert gateway.issued_tokens == tokens
 
 
-def test_an_application_starts_during_an_outage(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_application_starts_during_an_outage(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """The error is logged."""
-    gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
+    gateway.token_responses.extend([httpx.Response(503), httpx.Response(503)])
     app = FastAPI(lifespan=lifespan(gateway.config(), warm=True, transport=gateway))
 
     with TestClient(app):
@@ -281,7 +281,7 @@ def test_the_settings_are_read_when_the_application_starts(monkeypatch: pytest.M
     assert caught.value.field == "SEIC_CLIENT_ID"
 
 
-def test_an_unknown_client_is_explained(gateway: FakeGateway) -> None:
+def test_an_unknown_client_is_explained(gateway: MockProvider) -> None:
     """The message names the existing clients."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
 
@@ -308,7 +308,7 @@ def test_a_forgotten_lifespan_is_explained() -> None:
     assert "lifespan=seic.fastapi.lifespan(" in str(caught.value)
 
 
-def test_the_listener_hears_every_client(gateway: FakeGateway) -> None:
+def test_the_listener_hears_every_client(gateway: MockProvider) -> None:
     """One listener for the application."""
     heard: list[str] = []
     app = FastAPI(

@@ -83,10 +83,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from seic.fastapi import Logins, add_exception_handlers, clients_of, lifespan, readiness_route
 from seic.fastapi import BearerTokens
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from tests._support.mocks import gateway_mock
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
-gateway, platform = FakeGateway(), FakePlatform()
+gateway, platform = gateway_mock(), PlatformMock()
 logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
 bearer = BearerTokens(issuer="https://idp.example", audience="a", jwks_url="https://idp.example/jwks")
 

@@ -17,8 +17,8 @@ import seic
 from seic.events import CertificateRotated, Event, TokenAcquired
 from seic.fastapi import Logins, lifespan
 from seic.sandbox import CertificateAuthority
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.observatory import Observatory, facts, id_of, parent_of
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
 
@@ -33,7 +33,7 @@ class Site:
 
     client: seic.AsyncClient
 
-    def __init__(self, platform: FakePlatform, config: seic.Config | None = None, **options: Any) -> None:
+    def __init__(self, platform: PlatformMock, config: seic.Config | None = None, **options: Any) -> None:
         self.platform = platform
         self.heard: list[Event] = []
         self.logins = Logins(
@@ -57,7 +57,7 @@ class Site:
         """Log a user in, and open the page."""
         browser.cookies.clear()
         location = browser.get("/login", follow_redirects=False).headers["Location"]
-        browser.get(self.platform.log_in(location, email=email), follow_redirects=False)
+        browser.get(self.platform.log_in(location, username=email), follow_redirects=False)
         assert browser.get("/me").json() == email
 
     def open(self) -> TestClient:
@@ -78,7 +78,7 @@ def acquired(events: list[Event]) -> int:
     return sum(isinstance(event, TokenAcquired) for event in events)
 
 
-def test_the_applications_listener_hears_of_users(platform: FakePlatform) -> None:
+def test_the_applications_listener_hears_of_users(platform: PlatformMock) -> None:
     """The listener of the lifespan is enough."""
     site = Site(platform)
     with site.open() as browser:
@@ -88,7 +88,7 @@ def test_the_applications_listener_hears_of_users(platform: FakePlatform) -> Non
     assert acquired(site.heard) == 2
 
 
-def test_a_nested_lifespan_keeps_the_listener(platform: FakePlatform) -> None:
+def test_a_nested_lifespan_keeps_the_listener(platform: PlatformMock) -> None:
     """Logins in a lifespan without a listener take that of the outer one."""
     site = Site(platform)
     logins = Logins(platform.config(), callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
@@ -109,7 +109,7 @@ def test_a_nested_lifespan_keeps_the_listener(platform: FakePlatform) -> None:
     assert acquired(site.heard) == 1
 
 
-def test_a_listener_of_logins_replaces_it(platform: FakePlatform) -> None:
+def test_a_listener_of_logins_replaces_it(platform: PlatformMock) -> None:
     """Events of users are not reported twice."""
     people: list[Event] = []
     site = Site(platform, on_event=people.append)
@@ -120,7 +120,7 @@ def test_a_listener_of_logins_replaces_it(platform: FakePlatform) -> None:
     assert site.heard == []
 
 
-def test_a_listener_can_be_added_at_any_time(platform: FakePlatform) -> None:
+def test_a_listener_can_be_added_at_any_time(platform: PlatformMock) -> None:
     """It hears of users who are logged in already, until it is removed."""
     site = Site(platform)
     later: list[Event] = []
@@ -134,7 +134,7 @@ def test_a_listener_can_be_added_at_any_time(platform: FakePlatform) -> None:
     assert acquired(later) == 1
 
 
-def test_a_coroutine_function_is_waited_for(platform: FakePlatform) -> None:
+def test_a_coroutine_function_is_waited_for(platform: PlatformMock) -> None:
     """The application stops after the listener's calls have ended."""
     people: list[Event] = []
 
@@ -153,7 +153,7 @@ def test_a_coroutine_function_is_waited_for(platform: FakePlatform) -> None:
     assert told
 
 
-def test_a_rotation_is_reported_once(platform: FakePlatform) -> None:
+def test_a_rotation_is_reported_once(platform: PlatformMock) -> None:
     """All users share the certificate."""
     authority = CertificateAuthority()
     pairs = [authority.issue("app-1") for _ in range(2)]
@@ -173,7 +173,7 @@ def test_a_rotation_is_reported_once(platform: FakePlatform) -> None:
 # OpenTelemetry
 
 
-def test_logins_are_instrumented_like_a_client(platform: FakePlatform, seen: Observatory) -> None:
+def test_logins_are_instrumented_like_a_client(platform: PlatformMock, seen: Observatory) -> None:
     """Refreshes, token requests and API requests are traced; there is no gauge for each user."""
     site = Site(platform)
     stop = seen.instrument(site.logins, name="people")
@@ -186,7 +186,7 @@ def test_logins_are_instrumented_like_a_client(platform: FakePlatform, seen: Obs
 
     request, fetch = seen.spans
     name = {"seic.client.name": "people"}
-    had = {"seic.token.outcome": "acquired"}
+    had = {"seic.token.outcome": "acquired", "seic.tracking_id": "track-1"}
     assert (request.name, fetch.name) == ("POST", "seic.token.refresh")
     assert (parent_of(fetch), parent_of(request)) == (None, id_of(fetch))
     assert facts(fetch) == {**AT, **name, **had, "seic.token.ahead": False}
@@ -202,13 +202,13 @@ def test_logins_are_instrumented_like_a_client(platform: FakePlatform, seen: Obs
     assert "seic.token.time_to_expiry" not in told
 
 
-def test_a_refresh_after_a_401_is_traced(platform: FakePlatform, seen: Observatory) -> None:
+def test_a_refresh_after_a_401_is_traced(platform: PlatformMock, seen: Observatory) -> None:
     """The refresh and the replay."""
     site = Site(platform)
     with site.open() as browser:
         site.visit(browser, "ada@example.com")
         seen.instrument(site.logins)
-        platform.reject_access_tokens()
+        platform.revoke_all()
         assert browser.get("/me").json() == "ada@example.com"
         replays = [dict(point.attributes) for point in seen.points("seic.call.replays")]
 
@@ -217,7 +217,7 @@ def test_a_refresh_after_a_401_is_traced(platform: FakePlatform, seen: Observato
     assert replays == [{**AT, "seic.replay.outcome": "replayed"}]
 
 
-async def test_logins_are_instrumented_without_http(platform: FakePlatform, seen: Observatory) -> None:
+async def test_logins_are_instrumented_without_http(platform: PlatformMock, seen: Observatory) -> None:
     """For applications that instrument httpx already."""
     site = Site(platform)
     seen.instrument(site.logins, http=False)

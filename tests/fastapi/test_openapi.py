@@ -23,9 +23,9 @@ from seic.fastapi import (
     lifespan,
     problem_of,
 )
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from seic.testing import MockProvider
 from tests._support.login_site import KEY, Site
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 def operation(app: FastAPI, path: str, method: str = "get") -> Any:
@@ -33,7 +33,7 @@ def operation(app: FastAPI, path: str, method: str = "get") -> Any:
     return app.openapi()["paths"][path][method]
 
 
-def test_errors_are_in_the_document(gateway: FakeGateway) -> None:
+def test_errors_are_in_the_document(gateway: MockProvider) -> None:
     """For each operation, added before or after the handlers, directly or with a router."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     router = APIRouter()
@@ -73,7 +73,7 @@ def test_a_problem_is_a_model_that_describes_the_response() -> None:
     assert app.openapi()["components"]["schemas"]["Problem"] == schema
 
 
-def test_routes_for_logged_in_users_show_their_security(platform: FakePlatform) -> None:
+def test_routes_for_logged_in_users_show_their_security(platform: PlatformMock) -> None:
     """The session cookie, with the scopes of `Security`; two logins have two schemes."""
     site = Site(platform)
     other = Logins(platform.config(), callback_url=CALLBACK, key=KEY, name="other", secure=False)
@@ -103,12 +103,10 @@ def test_routes_for_logged_in_users_show_their_security(platform: FakePlatform) 
     ],
 )
 def test_scopes_of_a_users_token_are_required(
-    granted: str | None, requested: str | None, status: int, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
+    granted: str | None, requested: str | None, status: int, platform: PlatformMock
 ) -> None:
     """A user without the scope gets a 403; a handler without scopes is not affected."""
-    issue = platform.issue
-    scope = {} if granted is None else {"scope": granted}
-    monkeypatch.setattr(platform, "issue", lambda **members: issue(**members, **scope))
+    platform.token_members["scope"] = granted
     site = Site(platform, scope=requested)
 
     async def orders(client: seic.AsyncClient = Security(site.logins.client, scopes=["orders:read"])) -> str:  # noqa: B008

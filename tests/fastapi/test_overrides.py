@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 import seic
 from seic.fastapi import SeicClient, SeicSettings, client_named, get_client, lifespan, readiness_route
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 
 OtherClient = Annotated[seic.AsyncClient, Depends(client_named("other"))]
 
@@ -77,7 +77,7 @@ def test_without_overrides_missing_settings_are_an_error() -> None:
         pass
 
 
-def test_a_client_that_is_not_overridden_is_opened_as_usual(gateway: FakeGateway) -> None:
+def test_a_client_that_is_not_overridden_is_opened_as_usual(gateway: MockProvider) -> None:
     """An overridden one is not: it requests no token, even with `warm`."""
     configs = {"default": gateway.config(), "other": gateway.config(client_id="AppKey-2")}
     app = app_of(lifespan(configs, transport=gateway, warm=True), get_client)
@@ -86,7 +86,7 @@ def test_a_client_that_is_not_overridden_is_opened_as_usual(gateway: FakeGateway
         assert browser.get("/other").json() == {"path": "/b"}
         assert list(browser.get("/ready").json()["clients"]) == ["other"]
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
 def test_an_unexpected_error_of_the_settings_is_not_hidden() -> None:

@@ -14,8 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SeicClient, add_exception_handlers, lifespan, problem_of
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from seic.testing import MockProvider
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 INSIDE = "token.internal.example:8443 AppKey-1 svc-user"
 
@@ -26,7 +26,7 @@ def caused_by(error: seic.SeicError, cause: Exception) -> seic.SeicError:
     return error
 
 
-def app_that_raises(error: Exception, gateway: FakeGateway) -> FastAPI:
+def app_that_raises(error: Exception, gateway: MockProvider) -> FastAPI:
     """Return an application whose only route fails."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
@@ -115,7 +115,7 @@ CASES = [
 
 @pytest.mark.parametrize(("error", "status", "code", "retry_after"), CASES)
 def test_an_error_becomes_problem_details(
-    error: seic.SeicError, status: int, code: str, retry_after: str | None, gateway: FakeGateway
+    error: seic.SeicError, status: int, code: str, retry_after: str | None, gateway: MockProvider
 ) -> None:
     """Status, code and id help the caller; no internals are revealed."""
     with TestClient(app_that_raises(error, gateway)) as browser:
@@ -136,7 +136,7 @@ def test_an_error_becomes_problem_details(
         assert word not in str(reply.headers)
 
 
-def test_the_error_is_logged_in_full_on_one_line(gateway: FakeGateway, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_is_logged_in_full_on_one_line(gateway: MockProvider, caplog: pytest.LogCaptureFixture) -> None:
     """The operator sees what the caller must not see; a path cannot forge a log entry."""
     error = seic.TokenRequestRefused("the credentials were refused", status=401, tracking_id="t-1")
     with TestClient(app_that_raises(error, gateway)) as browser:
@@ -168,7 +168,7 @@ def test_the_error_is_logged_in_full_on_one_line(gateway: FakeGateway, caplog: p
         pytest.param(LookupError("x"), id="own"),
     ],
 )
-def test_mistakes_of_the_application_stay_a_500(error: Exception, gateway: FakeGateway) -> None:
+def test_mistakes_of_the_application_stay_a_500(error: Exception, gateway: MockProvider) -> None:
     """The exception reaches other handlers unchanged."""
     with TestClient(app_that_raises(error, gateway)) as browser, pytest.raises(type(error)):
         browser.get("/accounts")
@@ -184,7 +184,7 @@ def test_mistakes_of_the_application_stay_a_500(error: Exception, gateway: FakeG
     ],
 )
 def test_a_failed_connection_to_a_clients_host(
-    kind: type[httpx.TransportError], status: int, gateway: FakeGateway
+    kind: type[httpx.TransportError], status: int, gateway: MockProvider
 ) -> None:
     """To the caller a failed API request is the same as a failed token request."""
     error = kind(INSIDE, request=httpx.Request("GET", "https://api.seic.com/v1/accounts"))
@@ -201,10 +201,10 @@ def test_a_failed_connection_to_a_clients_host(
 )
 @pytest.mark.parametrize("with_clients", [True, False], ids=["with clients", "alone"])
 def test_a_failed_connection_to_the_host_of_logins(
-    kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: FakeGateway
+    kind: type[httpx.TransportError], status: int, with_clients: bool, gateway: MockProvider
 ) -> None:
     """Users may log in at another host than the application's clients call."""
-    people = FakePlatform().config(hosts=seic.Hosts("https://people.example"))
+    people = PlatformMock().config(hosts=seic.Hosts("https://people.example"))
     logins = Logins(people, callback_url=CALLBACK, key=Fernet.generate_key())
     own = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     app = FastAPI(lifespan=own if with_clients else logins.lifespan)
@@ -233,11 +233,11 @@ def test_without_clients_no_connection_error_is_handled() -> None:
         TestClient(app).get("/")
 
 
-def test_the_gateways_tracking_id_reaches_the_caller(gateway: FakeGateway) -> None:
+def test_the_gateways_tracking_id_reaches_the_caller(gateway: MockProvider) -> None:
     """From the gateway's refusal to the problem details."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)
-    gateway.plan.append(httpx.Response(401, json={"code": "no", "message": "AppSecret-1"}))
+    gateway.token_responses.append(httpx.Response(401, json={"code": "no", "message": "AppSecret-1"}))
 
     @app.get("/accounts")
     async def accounts(client: SeicClient) -> Any:
@@ -249,7 +249,7 @@ def test_the_gateways_tracking_id_reaches_the_caller(gateway: FakeGateway) -> No
     assert (reply.status_code, reply.json()["tracking_id"]) == (502, "track-1")
 
 
-def test_a_web_socket_gets_no_http_response(gateway: FakeGateway) -> None:
+def test_a_web_socket_gets_no_http_response(gateway: MockProvider) -> None:
     """The server closes it; a response would be another error."""
     app = FastAPI(lifespan=lifespan(gateway.config(), transport=gateway))
     add_exception_handlers(app)

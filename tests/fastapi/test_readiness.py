@@ -17,12 +17,12 @@ from fastapi.testclient import TestClient
 import seic
 from seic.events import Event, TokenRefreshEnded
 from seic.fastapi import lifespan, readiness_route
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
-def _app_with_clock(gateway: FakeGateway, clock: FakeClock) -> FastAPI:
+def _app_with_clock(gateway: MockProvider, clock: FakeClock) -> FastAPI:
     """Return an application whose token lives by a clock that the test moves."""
     config = gateway.config()
     auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)
@@ -32,7 +32,7 @@ def _app_with_clock(gateway: FakeGateway, clock: FakeClock) -> FastAPI:
     return app
 
 
-def test_a_warm_application_is_ready(gateway: FakeGateway) -> None:
+def test_a_warm_application_is_ready(gateway: MockProvider) -> None:
     """The JSON document has every fact."""
     with TestClient(app_of(gateway, gateway.config(certificate=certificate(left=400)), warm=True)) as browser:
         reply = browser.get("/ready")
@@ -54,7 +54,7 @@ def test_a_warm_application_is_ready(gateway: FakeGateway) -> None:
     assert abs(dt.datetime.fromisoformat(document["as_of"]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
 
 
-def test_before_the_first_call_nothing_is_known(gateway: FakeGateway) -> None:
+def test_before_the_first_call_nothing_is_known(gateway: MockProvider) -> None:
     """No token was needed yet, and a probe does not request one."""
     with TestClient(app_of(gateway)) as browser:
         reply = browser.get("/ready")
@@ -67,7 +67,7 @@ def test_before_the_first_call_nothing_is_known(gateway: FakeGateway) -> None:
         "certificate": None,
         "last_error": None,
     }
-    assert gateway.tokens == 0
+    assert gateway.issued_tokens == 0
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_before_the_first_call_nothing_is_known(gateway: FakeGateway) -> None:
     ],
 )
 def test_it_fails_before_the_certificate_expires(
-    left: float, lifetime: float, status: int, word: str, gateway: FakeGateway
+    left: float, lifetime: float, status: int, word: str, gateway: MockProvider
 ) -> None:
     """A warning for 30 days, a failure 3 days ahead; a short-lived certificate counts by its share."""
     config = gateway.config(certificate=certificate(left=left, lifetime=lifetime))
@@ -95,14 +95,14 @@ def test_it_fails_before_the_certificate_expires(
     assert reply.json()["status"] == reply.json()["clients"]["default"]["certificate"]["status"] == word
 
 
-def test_red_days_can_be_set(gateway: FakeGateway) -> None:
+def test_red_days_can_be_set(gateway: MockProvider) -> None:
     """An operator who needs two weeks for a new certificate sets 14."""
     config = gateway.config(certificate=certificate(left=13))
     with TestClient(app_of(gateway, config, red_days=14)) as browser:
         assert browser.get("/ready").status_code == 503
 
 
-def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
+def test_an_expired_token_is_no_failure(gateway: MockProvider) -> None:
     """The client has worked, and the next request gets a new token."""
     clock = FakeClock(wall=time.time())
     app = _app_with_clock(gateway, clock)
@@ -177,10 +177,10 @@ def test_an_expired_token_is_no_failure(gateway: FakeGateway) -> None:
     ],
 )
 def test_a_failure_has_its_facts_and_a_remedy(
-    answer: Any, facts: dict[str, Any], cause: str, remedy: str, gateway: FakeGateway
+    answer: Any, facts: dict[str, Any], cause: str, remedy: str, gateway: MockProvider
 ) -> None:
     """Status, code and reason are in JSON and on the page, with what to do; nothing internal is."""
-    gateway.plan.extend([answer] * 4)
+    gateway.token_responses.extend([answer] * 4)
     with TestClient(app_of(gateway, warm=True)) as browser:
         reply = browser.get("/ready")
         page = browser.get("/ready", headers=BROWSER).text
@@ -205,9 +205,9 @@ def test_a_failure_has_its_facts_and_a_remedy(
         (seic.Reason.CLOSED_EARLY, "The token endpoint cannot be reached (closed-early)."),
     ],
 )
-def test_a_failed_handshake_has_its_reason(reason: seic.Reason, cause: str, gateway: FakeGateway) -> None:
+def test_a_failed_handshake_has_its_reason(reason: seic.Reason, cause: str, gateway: MockProvider) -> None:
     """The code is that of `error.reason` and of the event."""
-    gateway.plan.extend([seic.TokenEndpointUnavailable("api.seic.com: no", reason=reason.value)] * 4)
+    gateway.token_responses.extend([seic.TokenEndpointUnavailable("api.seic.com: no", reason=reason.value)] * 4)
     with TestClient(app_of(gateway, warm=True)) as browser:
         client = browser.get("/ready").json()["clients"]["default"]
 
@@ -215,9 +215,9 @@ def test_a_failed_handshake_has_its_reason(reason: seic.Reason, cause: str, gate
     assert client["problems"][0]["cause"] == cause
 
 
-def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
+def test_a_refused_token_fails_until_there_is_one(gateway: MockProvider) -> None:
     """The last error has its id but none of the provider's words, and is still shown after the recovery."""
-    gateway.plan.append(httpx.Response(401, json={"code": "bad", "message": "password-1 of svc-user"}))
+    gateway.token_responses.append(httpx.Response(401, json={"code": "bad", "message": "password-1 of svc-user"}))
     clock = FakeClock(wall=time.time())
     app = _app_with_clock(gateway, clock)
     with TestClient(app) as browser:
@@ -240,7 +240,7 @@ def test_a_refused_token_fails_until_there_is_one(gateway: FakeGateway) -> None:
     assert green.json()["clients"]["default"]["last_error"] == client["last_error"]
 
 
-def test_a_rejected_secret_is_a_warning(gateway: FakeGateway) -> None:
+def test_a_rejected_secret_is_a_warning(gateway: MockProvider) -> None:
     """Until the provider accepts it; the previous one serves."""
     secrets = ["one"]
     app = app_of(gateway, gateway.config(client_secret=lambda: secrets[-1]), warm=True)
@@ -248,7 +248,7 @@ def test_a_rejected_secret_is_a_warning(gateway: FakeGateway) -> None:
         assert browser.portal is not None
         refresh = functools.partial(app.state.seic["default"].token, force=True)
         secrets.append("two")
-        gateway.plan.append(httpx.Response(401, json={"code": "invalid_client", "message": "m"}))
+        gateway.token_responses.append(httpx.Response(401, json={"code": "invalid_client", "message": "m"}))
         browser.portal.call(refresh)
         yellow = browser.get("/ready")
         browser.portal.call(refresh)
@@ -260,9 +260,9 @@ def test_a_rejected_secret_is_a_warning(gateway: FakeGateway) -> None:
     assert green.json()["status"] == "pass"
 
 
-def test_a_failing_probe_requests_a_token(gateway: FakeGateway) -> None:
+def test_a_failing_probe_requests_a_token(gateway: MockProvider) -> None:
     """An instance out of service gets no other requests, so only a probe can end the failure."""
-    gateway.plan.append(httpx.Response(401))
+    gateway.token_responses.append(httpx.Response(401))
     clock = FakeClock(wall=time.time())
     app = _app_with_clock(gateway, clock)
     refreshed = threading.Event()
@@ -279,12 +279,12 @@ def test_a_failing_probe_requests_a_token(gateway: FakeGateway) -> None:
         green = browser.get("/ready")
 
     assert (red.status_code, green.status_code) == (503, 200)
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
-def test_failing_probes_request_tokens_no_more_often_than_calls_would(gateway: FakeGateway) -> None:
+def test_failing_probes_request_tokens_no_more_often_than_calls_would(gateway: MockProvider) -> None:
     """The pause after a failure applies, or a probe every second would lock an account."""
-    gateway.plan.append(httpx.Response(401))
+    gateway.token_responses.append(httpx.Response(401))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
         client = app.state.seic["default"]
@@ -296,11 +296,11 @@ def test_failing_probes_request_tokens_no_more_often_than_calls_would(gateway: F
         assert client.stats.token_requests == 1
 
 
-def test_an_outage_while_the_token_is_valid_is_a_warning(gateway: FakeGateway) -> None:
+def test_an_outage_while_the_token_is_valid_is_a_warning(gateway: MockProvider) -> None:
     """Calls go through, so the instance stays in service."""
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
-        gateway.plan.extend([httpx.Response(503), httpx.Response(503)])
+        gateway.token_responses.extend([httpx.Response(503), httpx.Response(503)])
         client = app.state.seic["default"]
         assert browser.portal is not None
         with pytest.raises(seic.TokenEndpointUnavailable):
@@ -312,7 +312,7 @@ def test_an_outage_while_the_token_is_valid_is_a_warning(gateway: FakeGateway) -
     assert reply.json()["clients"]["default"]["last_error"]["what"] == "token endpoint down"
 
 
-def test_the_worst_client_decides(gateway: FakeGateway) -> None:
+def test_the_worst_client_decides(gateway: MockProvider) -> None:
     """One failing client fails the whole; the others are reported as they are."""
     configs = {"good": gateway.config(), "bad": gateway.config(certificate=certificate(left=1))}
     with TestClient(app_of(gateway, configs)) as browser:

@@ -15,12 +15,12 @@ from fastapi.testclient import TestClient
 import seic
 from seic.fastapi import Logins, lifespan, readiness_route
 from seic.sandbox import CertificateAuthority
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from seic.testing import MockProvider
+from tests._support.platform_mock import CALLBACK, PlatformMock
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
-def test_a_rejected_new_certificate_is_the_last_error(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_a_rejected_new_certificate_is_the_last_error(gateway: MockProvider, tmp_path: Path) -> None:
     """The old one still works, so readiness does not fail; the path is not shown."""
     pair = CertificateAuthority().issue("svc-user")
     path = tmp_path / "client.pem"
@@ -39,7 +39,7 @@ def test_a_rejected_new_certificate_is_the_last_error(gateway: FakeGateway, tmp_
     assert "client.pem" not in reply.text
 
 
-def test_a_certificate_that_cannot_be_loaded_fails(gateway: FakeGateway) -> None:
+def test_a_certificate_that_cannot_be_loaded_fails(gateway: MockProvider) -> None:
     """A callback that raises leaves the client unable to connect."""
 
     def from_vault() -> seic.ClientCertificate:
@@ -62,7 +62,7 @@ def test_a_certificate_that_cannot_be_loaded_fails(gateway: FakeGateway) -> None
 
 @pytest.mark.parametrize("at_logins", [False, True], ids=["a client", "logins"])
 async def test_a_blocked_certificate_callback_delays_no_probe(
-    at_logins: bool, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    at_logins: bool, gateway: MockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is called once, however many probes come, and each gets its answer."""
     timeout = "seic.fastapi._readiness._CERTIFICATE_TIMEOUT"
@@ -78,7 +78,7 @@ async def test_a_blocked_certificate_callback_delays_no_probe(
 
     app = FastAPI(routes=[readiness_route("/ready")])
     if at_logins:
-        platform = FakePlatform()
+        platform = PlatformMock()
         logins = Logins(platform.config(certificate=from_vault), callback_url=CALLBACK, key=Fernet.generate_key())
         running = lifespan({}, also=logins.lifespan)
     else:

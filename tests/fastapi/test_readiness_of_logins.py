@@ -12,12 +12,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from seic.fastapi import Logins, lifespan, readiness_route
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from seic.testing import MockProvider
+from tests._support.platform_mock import CALLBACK, PlatformMock
 from tests._support.readiness import BROWSER, certificate
 
 
-def logins_of(platform: FakePlatform, **changes: Any) -> Logins:
+def logins_of(platform: PlatformMock, **changes: Any) -> Logins:
     """Return logins at the platform."""
     config = platform.config(**changes)
     return Logins(config, callback_url=CALLBACK, key=Fernet.generate_key(), transport=platform)
@@ -29,14 +29,14 @@ def site_of(logins: Logins, run: Any = None) -> TestClient:
     return TestClient(app, base_url="https://app.example", follow_redirects=False)
 
 
-def log_in(platform: FakePlatform, browser: TestClient) -> int:
+def log_in(platform: PlatformMock, browser: TestClient) -> int:
     """Log a user in, and return the status of the callback."""
     return browser.get(platform.log_in(browser.get("/login").headers["Location"])).status_code
 
 
 def test_logins_need_no_client() -> None:
     """An application with logins only is ready before the first login."""
-    with site_of(logins_of(FakePlatform())) as browser:
+    with site_of(logins_of(PlatformMock())) as browser:
         reply = browser.get("/ready")
         page = browser.get("/ready", headers=BROWSER)
 
@@ -52,9 +52,9 @@ def test_logins_need_no_client() -> None:
 
 def test_failing_logins_are_a_warning_until_one_succeeds() -> None:
     """Users who are logged in are not affected, so the instance stays in service."""
-    platform = FakePlatform()
+    platform = PlatformMock()
     with site_of(logins_of(platform)) as browser:
-        platform.plan.extend([httpx.Response(503)] * 2)
+        platform.token_responses.extend([httpx.Response(503)] * 2)
         assert log_in(platform, browser) == 503
         amber = browser.get("/ready")
         amber_page = browser.get("/ready", headers=BROWSER).text
@@ -84,9 +84,9 @@ def test_failing_logins_are_a_warning_until_one_succeeds() -> None:
 )
 def test_only_a_refusal_of_the_application_is_a_warning(code: str, word: str, what: str | None) -> None:
     """One user's expired code says nothing about other logins; the remedy names the client's secret."""
-    platform = FakePlatform()
+    platform = PlatformMock()
     with site_of(logins_of(platform)) as browser:
-        platform.plan.append(httpx.Response(401, json={"error": code}))
+        platform.token_responses.append(httpx.Response(401, json={"error": code}))
         assert log_in(platform, browser) == (400 if what is None else 502)
         seen = browser.get("/ready").json()["logins"]["seic"]
 
@@ -103,16 +103,16 @@ def test_only_a_refusal_of_the_application_is_a_warning(code: str, word: str, wh
 )
 def test_the_certificate_of_logins_counts_like_a_clients(left: float, status: int, word: str) -> None:
     """Without it no user can log in."""
-    with site_of(logins_of(FakePlatform(), certificate=certificate(left=left))) as browser:
+    with site_of(logins_of(PlatformMock(), certificate=certificate(left=left))) as browser:
         reply = browser.get("/ready")
 
     assert (reply.status_code, reply.json()["status"]) == (status, word)
     assert reply.json()["logins"]["seic"]["certificate"]["status"] == ("pass" if word == "idle" else word)
 
 
-def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> None:
+def test_unused_logins_do_not_hide_that_a_client_works(gateway: MockProvider) -> None:
     """An application whose users sleep is ready."""
-    logins = logins_of(FakePlatform())
+    logins = logins_of(PlatformMock())
     run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway, warm=True)
     with site_of(logins, run) as browser:
         document = browser.get("/ready").json()
@@ -123,9 +123,9 @@ def test_unused_logins_do_not_hide_that_a_client_works(gateway: FakeGateway) -> 
     assert "Not everything below has been tried yet." in page
 
 
-def test_clients_and_logins_are_reported_together(gateway: FakeGateway) -> None:
+def test_clients_and_logins_are_reported_together(gateway: MockProvider) -> None:
     """Each has its name, the worst decides; a mounted application reports the same."""
-    logins = logins_of(FakePlatform(), certificate=certificate(left=1))
+    logins = logins_of(PlatformMock(), certificate=certificate(left=1))
     run = lifespan(gateway.config(), also=logins.lifespan, transport=gateway)
     inner = Starlette(routes=[readiness_route("/ready")])
     app = Starlette(routes=[*logins.routes, readiness_route("/ready"), Mount("/inner", inner)], lifespan=run)

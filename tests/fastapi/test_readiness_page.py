@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from seic.testing import MockProvider
 from tests._support.browser import Browser
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.readiness import BROWSER, app_of, certificate
 
 
@@ -31,7 +31,7 @@ from tests._support.readiness import BROWSER, app_of, certificate
         pytest.param("", "application/json", id="empty"),
     ],
 )
-def test_browsers_get_a_page_and_programs_json(accept: str, kind: str, gateway: FakeGateway) -> None:
+def test_browsers_get_a_page_and_programs_json(accept: str, kind: str, gateway: MockProvider) -> None:
     """The Accept header decides (RFC 9110 §12.5.1); Vary keeps caches from mixing them up."""
     with TestClient(app_of(gateway)) as browser:
         reply = browser.get("/ready", headers={"Accept": accept})
@@ -40,7 +40,7 @@ def test_browsers_get_a_page_and_programs_json(accept: str, kind: str, gateway: 
     assert reply.headers["Vary"] == "Accept"
 
 
-def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> None:
+def test_the_page_has_the_same_facts_and_runs_nothing(gateway: MockProvider) -> None:
     """Facts and status are those of the JSON; scripts and foreign styles are forbidden."""
     config = gateway.config(certificate=certificate(left=2))
     with TestClient(app_of(gateway, {"invest <ments>": config}, warm=True)) as browser:
@@ -80,10 +80,10 @@ def test_the_page_has_the_same_facts_and_runs_nothing(gateway: FakeGateway) -> N
     ],
 )
 def test_the_page_has_each_state_in_words(
-    warm: bool, plan: list[httpx.Response], words: list[str], gateway: FakeGateway
+    warm: bool, plan: list[httpx.Response], words: list[str], gateway: MockProvider
 ) -> None:
     """A null in JSON is a word on the page."""
-    gateway.plan.extend(plan)
+    gateway.token_responses.extend(plan)
     with TestClient(app_of(gateway, warm=warm)) as browser:
         page = browser.get("/ready", headers=BROWSER).text
 
@@ -91,9 +91,9 @@ def test_the_page_has_each_state_in_words(
         assert word in page
 
 
-def test_a_token_without_expires_in(gateway: FakeGateway) -> None:
+def test_a_token_without_expires_in(gateway: MockProvider) -> None:
     """The page says that the expiry is unknown."""
-    gateway.plan.append(httpx.Response(200, json={"access_token": "token-9"}))
+    gateway.token_responses.append(httpx.Response(200, json={"access_token": "token-9"}))
     app = app_of(gateway, warm=True)
     with TestClient(app) as browser:
         document = browser.get("/ready").json()
@@ -104,7 +104,7 @@ def test_a_token_without_expires_in(gateway: FakeGateway) -> None:
     assert "expiry unknown" in page
 
 
-def test_the_page_has_the_numbers_of_the_json(gateway: FakeGateway) -> None:
+def test_the_page_has_the_numbers_of_the_json(gateway: MockProvider) -> None:
     """Both are rounded once, down; the page names the time and the worker."""
     config = gateway.config(certificate=certificate(left=19.97))
     with TestClient(app_of(gateway, config, warm=True)) as browser:
@@ -121,7 +121,7 @@ def test_the_page_has_the_numbers_of_the_json(gateway: FakeGateway) -> None:
     assert re.search(r"As of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", page)
 
 
-def test_failing_clients_come_first_and_healthy_ones_are_collapsed(gateway: FakeGateway) -> None:
+def test_failing_clients_come_first_and_healthy_ones_are_collapsed(gateway: MockProvider) -> None:
     """With a coloured edge; the style shows collapsed clients on wide screens."""
     configs = {
         "good": gateway.config(),
@@ -140,7 +140,7 @@ def test_failing_clients_come_first_and_healthy_ones_are_collapsed(gateway: Fake
 
 @pytest.mark.parametrize(("width", "hidden"), [(400, True), (1280, False)], ids=str)
 def test_healthy_clients_collapse_on_narrow_screens(
-    width: int, hidden: bool, gateway: FakeGateway, tmp_path: Path
+    width: int, hidden: bool, gateway: MockProvider, tmp_path: Path
 ) -> None:
     """At 400 pixels only the line with the times is visible, and nothing is wider than the screen."""
     configs = {"good": gateway.config(), "bad": gateway.config(certificate=certificate(left=1))}

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import seic
@@ -190,3 +190,25 @@ def test_it_has_every_setting_of_the_core() -> None:
     forms = {f"{name}_{form}" for name in secret for form in ("file", "command")}
     assert {*SeicSettings.model_fields} == names | forms
     assert "certificate_password" in secret
+
+
+def test_values_of_other_sources_have_their_own_types(environment: pytest.MonkeyPatch) -> None:
+    """A source of JSON or TOML has numbers, flags and lists, as a profile has them."""
+    set_variables(environment)
+    values = {
+        "token_timeout": 5,
+        "certificate_wait": 0.5,
+        "advisory_refresh": 300,
+        "trust_env": False,
+        "scope": ["read", "write"],
+        "resource": ["https://a.example/", "https://b.example/"],
+    }
+
+    config = SeicSettings.model_validate(values).config()
+
+    assert (config.token_timeout, config.advisory_refresh, config.trust_env) == (5.0, 300.0, False)
+    assert config.grant == seic.ClientCredentials(
+        scope="read write", resource=("https://a.example/", "https://b.example/")
+    )
+    with pytest.raises(ValidationError, match="valid string"):
+        SeicSettings.model_validate({"client_id": 5})

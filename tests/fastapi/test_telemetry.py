@@ -11,10 +11,10 @@ from starlette.applications import Starlette
 
 import seic.otel
 from seic.fastapi import Logins, lifespan
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.platform import CALLBACK, FakePlatform
+from seic.testing import MockProvider
 from tests._support.login_site import KEY
 from tests._support.observatory import Observatory
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Observatory]:
     observatory.close()
 
 
-def test_a_refusal_at_the_start_is_counted(gateway: FakeGateway, seen: Observatory) -> None:
+def test_a_refusal_at_the_start_is_counted(gateway: MockProvider, seen: Observatory) -> None:
     """The listener is there before the first token request."""
-    gateway.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
+    gateway.token_responses.append(httpx.Response(401, json={"error": "invalid_client"}))
     app = Starlette(lifespan=lifespan(gateway.config(), transport=gateway, warm=True, instrument=True))
     with TestClient(app):
         point = seen.point("seic.token.request.duration")
@@ -50,9 +50,9 @@ def test_a_refusal_at_the_start_is_counted(gateway: FakeGateway, seen: Observato
     assert seen.one("seic.token.refresh").attributes["seic.token.outcome"] == "refused"  # type: ignore[index]
 
 
-def test_each_client_and_logins_have_their_names(gateway: FakeGateway, seen: Observatory) -> None:
+def test_each_client_and_logins_have_their_names(gateway: MockProvider, seen: Observatory) -> None:
     """Requests of clients and of users are recorded."""
-    platform = FakePlatform()
+    platform = PlatformMock()
     logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, name="people", transport=platform)
     configs = {"one": gateway.config(), "two": gateway.config()}
     run = lifespan(configs, also=logins.lifespan, transport=gateway, warm=True, instrument=True)
@@ -64,7 +64,7 @@ def test_each_client_and_logins_have_their_names(gateway: FakeGateway, seen: Obs
     assert names == {"one", "two", "people"}
 
 
-def test_the_end_of_the_application_ends_it(gateway: FakeGateway, seen: Observatory) -> None:
+def test_the_end_of_the_application_ends_it(gateway: MockProvider, seen: Observatory) -> None:
     """A stopped application has no gauges."""
     app = Starlette(lifespan=lifespan(gateway.config(), transport=gateway, instrument=True))
     with TestClient(app):
@@ -73,7 +73,7 @@ def test_the_end_of_the_application_ends_it(gateway: FakeGateway, seen: Observat
     assert seen.points("seic.ready") == []
 
 
-def test_it_is_off_by_default(gateway: FakeGateway, seen: Observatory) -> None:
+def test_it_is_off_by_default(gateway: MockProvider, seen: Observatory) -> None:
     """The extra is not needed."""
     app = Starlette(lifespan=lifespan(gateway.config(), transport=gateway, warm=True))
     with TestClient(app):

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from seic import ClientCredentials, MemoryStore, Token
 from seic._tokens.single_use import SingleUseMemory
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
+from tests._support.mocks import refresh_tokens_or_grants, refreshing_mock
+from tests._support.sources import granted_source_of
 
 _STEP = 300.0
 _DAY = 86_400
@@ -65,12 +66,15 @@ class Day(NamedTuple):
 
 async def live_a_day(count: int, *, hours: int = 24) -> Day:
     """Let so many processes make a call every five minutes, with tokens of an hour."""
-    provider, clock, store = FakeProvider(), FakeClock(), CountingStore()
-    provider.refreshable = False
-    sources = [provider.source(ClientCredentials(), clock, store=store, memory=SingleUseMemory()) for _ in range(count)]
+    provider, clock, store = refreshing_mock(), FakeClock(), CountingStore()
+    provider.refresh_tokens = False
+    sources = [
+        granted_source_of(provider, ClientCredentials(), clock, store=store, memory=SingleUseMemory())
+        for _ in range(count)
+    ]
     for _ in range(int(hours * _DAY / 24 / _STEP)):
         await asyncio.gather(*(source.token() for source in sources))
         clock.advance(_STEP)
     for source in sources:
         await source.aclose()
-    return Day(len(provider.asked), store.calls["load"], store.calls["claim"])
+    return Day(len(refresh_tokens_or_grants(provider)), store.calls["load"], store.calls["claim"])

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
+_REJECTED = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
 
 class TokenRequest(NamedTuple):
     """A token request: the process that sent it, and its refresh token."""
@@ -31,6 +33,7 @@ class FleetProvider:
         lifetime: That of tokens, in seconds.
         refreshable: Whether tokens come with refresh tokens.
         status: The status of token responses.
+        retry_after: The `Retry-After` of the 429 that answers the next API call; None for none.
         held: The number of token requests to come that wait for `gate`.
     """
 
@@ -42,6 +45,7 @@ class FleetProvider:
         self.lifetime = 3600
         self.refreshable = False
         self.status = 200
+        self.retry_after: str | None = None
         self.held = 0
         self.gate = threading.Event()
         self._live: set[str] = set()
@@ -91,12 +95,15 @@ class FleetProvider:
         issued = {"access_token": f"a{number}", "token_type": "Bearer", "expires_in": self.lifetime}
         return 200, {**issued, "refresh_token": f"r{number}"} if self.refreshable else issued
 
-    def call(self, authorization: str) -> int:
-        """Return the status of an API call."""
+    def call(self, authorization: str) -> tuple[int, dict[str, str]]:
+        """Return the status and headers of an API call."""
         with self._called:
             self.calls += 1
             self._called.notify_all()
-            return 200 if authorization.removeprefix("Bearer ") in self._live else 401
+            if (seconds := self.retry_after) is not None:
+                self.retry_after = None
+                return 429, {"Retry-After": seconds}
+            return (200, {}) if authorization.removeprefix("Bearer ") in self._live else (401, _REJECTED)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -136,19 +143,20 @@ class _Handler(BaseHTTPRequestHandler):
         form = {name: values[0] for name, values in parse_qs(text).items()}
         # The worker names its process there.
         pid = self.headers["User-Agent"].removeprefix("pid/").partition(" ")[0]
-        self._answer(*self.server.provider.token(int(pid), form))
+        self._answer(*self.server.provider.token(int(pid), form), {})
 
     def do_GET(self) -> None:
         """Answer an API call."""
-        self._answer(self.server.provider.call(self.headers.get("Authorization", "")), {})
+        status, headers = self.server.provider.call(self.headers.get("Authorization", ""))
+        self._answer(status, {}, headers)
 
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
+    def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        if status == 401:
-            self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
+        for name, value in headers.items():
+            self.send_header(name, value)
         # The process may have been killed.
         with contextlib.suppress(ConnectionError):
             self.end_headers()

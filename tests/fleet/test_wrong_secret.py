@@ -11,7 +11,7 @@ import pytest
 import seic
 from seic.redis import RedisStore
 from seic.testing import MockClocks
-from tests._support.fakes.gateway import FakeGateway
+from tests._support.mocks import gateway_mock
 from tests._support.redis_server import RedisServer
 from tests.fleet.processes import Fleet
 from tests.fleet.provider import FleetProvider
@@ -36,8 +36,8 @@ class _RedisInPlace(RedisStore):
 @pytest.mark.parametrize(("kind", "count"), [("file", 60), ("redis", 300)])
 async def test_a_minute_of_a_fleet(kind: str, count: int, tmp_path: Path, redis_server: RedisServer) -> None:
     """Each asks every ten seconds, with a store of its own: one request at the start, and one after the pause."""
-    gateway, clocks = FakeGateway(), MockClocks()
-    gateway.plan.extend(httpx.Response(401, json={"error": "invalid_client"}) for _ in range(10 * count))
+    gateway, clocks = gateway_mock(), MockClocks()
+    gateway.token_responses.extend(httpx.Response(401, json={"error": "invalid_client"}) for _ in range(10 * count))
 
     def new_store() -> seic.TokenStore:
         return _FilesInPlace(tmp_path, key=KEY) if kind == "file" else _RedisInPlace(redis_server.url, key=KEY)

@@ -29,6 +29,8 @@ class Task:
         refreshable: Whether the login has a refresh token.
         token_timeout: As in `Config`.
         secret: The client secret.
+        rate_limit_timeout: As in `Config`.
+        stops: Whether the first failure ends the work.
     """
 
     url: str
@@ -40,6 +42,8 @@ class Task:
     refreshable: bool = False
     token_timeout: float = 10.0
     secret: str = "s"
+    rate_limit_timeout: float | None = None
+    stops: bool = False
 
 
 def store_of(place: str | None) -> seic.TokenStore | None:
@@ -59,7 +63,8 @@ def settings_of(task: Task) -> dict[str, Any]:
     """Return the arguments of the configuration that a task sets."""
     login = seic.RefreshToken(refresh_token="first", subject="user")
     grant = login if task.refreshable else seic.ClientCredentials()
-    return {"client_secret": task.secret, "token_timeout": task.token_timeout, "grant": grant}
+    timeouts = {"token_timeout": task.token_timeout, "rate_limit_timeout": task.rate_limit_timeout}
+    return {"client_secret": task.secret, "grant": grant, **timeouts}
 
 
 async def work(task: Task) -> dict[str, Any]:
@@ -86,6 +91,8 @@ async def work(task: Task) -> dict[str, Any]:
                 else:
                     failures.extend([] if reply.is_success else [str(reply.status_code)])
                 took.append(time.perf_counter() - begun)
+                if task.stops and failures:
+                    return
                 await asyncio.sleep(task.pause)
 
         await asyncio.gather(*(call_in_turn() for _ in range(task.concurrency)))

@@ -52,5 +52,5 @@ def test_a_wrong_secret_is_no_dead_end(tmp_path: Path, monkeypatch: pytest.Monke
     log = "\n".join(served.lines)
     assert "token refused: host=" in log
     assert "The AppSecret is wrong." in log
-    assert "check client_id (the AppKey), client_secret (the AppSecret)" in log
+    assert "check SEIC_CLIENT_ID (the AppKey), SEIC_CLIENT_SECRET (the AppSecret)" in log
     assert "wrong-secret" not in log

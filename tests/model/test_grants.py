@@ -87,7 +87,7 @@ def test_a_missing_half_of_the_service_account_is_named(
 )
 def test_a_service_account_that_would_go_nowhere_is_refused(grant: ClientCredentials) -> None:
     """A plain provider has no form field for it: an error, instead of a password that is silently left out."""
-    with pytest.raises(ConfigurationError, match="leave username and password out") as caught:
+    with pytest.raises(ConfigurationError, match=r"leave out grant\.username and grant\.password") as caught:
         grant.check(_PLAIN)
 
     assert caught.value.field == "grant.username"

@@ -19,7 +19,7 @@ from seic._identity import Identity, shared_identity
 from seic._listeners import Listeners
 from seic._transport import identity_of
 from seic.events import CertificateRotated, Event, TrustStoreReloaded
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.pki import DAY, NOW, Minted, authority, mint
 from tests._support.swapping import PairOnDisk
 
@@ -75,17 +75,17 @@ def test_a_name_that_fits_is_none(account: str | None, root: Minted) -> None:
 # Common name
 
 
-def with_certificate(gateway: FakeGateway, certificate: Any, **changes: Any) -> seic.Config:
+def with_certificate(gateway: MockProvider, certificate: Any, **changes: Any) -> seic.Config:
     """Return a configuration of a service account with a certificate."""
     return gateway.config(certificate=certificate, hosts=seic.Hosts(mtls="mtls.example"), **changes)
 
 
 @pytest.mark.parametrize(("status", "hinted"), [(401, True), (403, True), (400, False)])
 async def test_a_refusal_names_the_certificate_as_a_likely_cause(
-    status: int, hinted: bool, gateway: FakeGateway, root: Minted
+    status: int, hinted: bool, gateway: MockProvider, root: Minted
 ) -> None:
     """If the credentials were refused and the names differ, but not after a malformed request."""
-    gateway.plan.append(httpx.Response(status, json={"code": "gateway.authentication.failure"}))
+    gateway.token_responses.append(httpx.Response(status, json={"code": "gateway.authentication.failure"}))
     config = with_certificate(gateway, loaded(mint("somebody-else", issuer=root)))
     async with seic.AsyncClient(config, transport=gateway) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
@@ -95,7 +95,7 @@ async def test_a_refusal_names_the_certificate_as_a_likely_cause(
     assert ("CN=somebody-else" in str(caught.value)) is hinted
 
 
-def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: FakeGateway, root: Minted) -> None:
+def test_strictness_makes_it_an_error_when_the_configuration_is_made(gateway: MockProvider, root: Minted) -> None:
     """The reason has its own code; another provider does not compare the name."""
     certificate = loaded(mint("somebody-else", issuer=root))
     with pytest.raises(seic.CertificateError) as caught:
@@ -144,7 +144,7 @@ def test_listeners_hear_of_rotations_for_as_long_as_they_live(root: Minted, tmp_
     assert gone() is None
 
 
-async def test_the_token_follows_its_certificate(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+async def test_the_token_follows_its_certificate(gateway: MockProvider, root: Minted, tmp_path: Path) -> None:
     """A token bound to the old certificate is renewed, and stored with the new thumbprint."""
     keys: list[str] = []
 
@@ -308,7 +308,7 @@ def test_a_failing_listener_stops_neither_the_thread_nor_the_others(
 # One identity for equal configurations
 
 
-def test_equal_configurations_share_one_identity(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+def test_equal_configurations_share_one_identity(gateway: MockProvider, root: Minted, tmp_path: Path) -> None:
     """So do copies from `attrs.evolve`, unless the identity's own settings change."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=68))
     certificate = disk.load()
@@ -322,7 +322,9 @@ def test_equal_configurations_share_one_identity(gateway: FakeGateway, root: Min
     assert seic.OAuth2Auth(config).certificate is one.certificate
 
 
-def test_other_configurations_have_an_identity_of_their_own(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+def test_other_configurations_have_an_identity_of_their_own(
+    gateway: MockProvider, root: Minted, tmp_path: Path
+) -> None:
     """Another file, authority or account is another identity, even with the same certificate."""
     pair = mint(issuer=root, number=69)
     first, second = PairOnDisk(tmp_path / "a", pair), PairOnDisk(tmp_path / "b", pair)
@@ -340,7 +342,7 @@ def test_other_configurations_have_an_identity_of_their_own(gateway: FakeGateway
     assert len({id(one) for one in made}) == 7
 
 
-def test_clients_of_equal_configurations_rotate_together(gateway: FakeGateway, root: Minted, tmp_path: Path) -> None:
+def test_clients_of_equal_configurations_rotate_together(gateway: MockProvider, root: Minted, tmp_path: Path) -> None:
     """A reload by one client rotates all."""
     disk = PairOnDisk(tmp_path, mint(issuer=root, number=73))
     config, new = with_certificate(gateway, disk.load()), mint(issuer=root, number=74)
@@ -351,7 +353,7 @@ def test_clients_of_equal_configurations_rotate_together(gateway: FakeGateway, r
         assert other.certificate == one.certificate == loaded(new)
 
 
-def test_a_callback_that_cannot_be_hashed_is_shared_too(gateway: FakeGateway, root: Minted) -> None:
+def test_a_callback_that_cannot_be_hashed_is_shared_too(gateway: MockProvider, root: Minted) -> None:
     """It is identified by its object."""
 
     class Vault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,8 @@ import seic
 from seic.events import CertificateRejected, CertificateRotated, Event
 from tests._support.connect_proxy import ConnectProxy
 from tests._support.edge import Edge
-from tests._support.pki import Minted, authority, mint, server
+from tests._support.pki import Minted, authority, mint, revocation_list, server
+from tests._support.rotating import connect
 from tests._support.swapping import PairOnDisk, settings_for
 from tests._support.tls_servers import TLS12, TLS13, TlsServer
 
@@ -186,10 +188,20 @@ async def test_a_refusal_that_comes_later_brings_the_last_good_one_back_once(
             assert await auth.reload_certificate()
             assert await call() == "ok"
             assert auth.certificate == old
-            with pytest.raises(seic.CertificateError, match="does not work, so the last good one stays"):
-                await auth.reload_certificate()
+            # Nor is it tried again of itself, unless its files change.
+            assert not await asyncio.to_thread(connect(config).check_for_update, urgent=True)
             assert await call() == "ok"
+            assert far.peers[-1] != new.der
+            disk.put(new)
+            assert await auth.reload_certificate()
+            assert await call() == "ok"
+            assert auth.certificate == old
+            far.refused = b""
+            assert await auth.reload_certificate()
+            assert await call() == "ok"
+            assert far.peers[-1] == new.der
 
+            far.refused = new.der
             disk.put(third)
             assert await auth.reload_certificate()
             assert await call() == "ok"
@@ -199,4 +211,89 @@ async def test_a_refusal_that_comes_later_brings_the_last_good_one_back_once(
     assert rejected[0].problem.startswith("it was refused after its first use: localhost:")
     assert rejected[0].problem.endswith("; the one before it is in use again")
     assert rejected[0].reason == seic.Reason.REFUSED
-    assert len([one for one in heard if isinstance(one, CertificateRotated)]) == 2
+    assert len([one for one in heard if isinstance(one, CertificateRotated)]) == 4
+
+
+class SilentServer(TlsServer):
+    """Gives no answer to a probe: it closes the connection, or sends a byte now and then."""
+
+    slow = False
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            with self.context.wrap_socket(connection, server_side=True) as stream:
+                self.peers.append(stream.getpeercert(binary_form=True))
+                if not stream.recv(65536).startswith(b"OPTIONS"):
+                    stream.sendall(self.reply)
+                elif self.slow:
+                    stream.sendall(b"HTTP/1.1 200 OK\r\nSlow: ")
+                    while True:
+                        stream.sendall(b"x")
+                        threading.Event().wait(1)
+        except OSError as failure:
+            self.failures.append(failure)
+
+
+def _without_tickets(context: ssl.SSLContext) -> None:
+    # A ticket would show that the server has accepted the certificate.
+    context.num_tickets = 0
+
+
+def test_a_refusal_counts_where_the_server_answers_no_probe_of_the_old_one(
+    root: Minted, disk: PairOnDisk, stranger: Minted
+) -> None:
+    """A firewall may drop OPTIONS: the alert about the renewed one is the only answer."""
+    with SilentServer(server(root), trusts=root, version=TLS13, prepare=_without_tickets) as far:
+        config = config_for(far, root, disk)
+        auth = seic.OAuth2Auth(config)
+        with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+            assert client.get("/").text == "ok"
+            disk.put(stranger)
+            with pytest.raises(seic.CertificateError, match="the last good one stays"):
+                auth.reload_certificate_sync()
+            assert client.get("/").text == "ok"
+
+            # One that answers neither says nothing about either.
+            new = mint(issuer=root, number=53)
+            disk.put(new)
+            assert auth.reload_certificate_sync()
+            assert client.get("/").text == "ok"
+            assert far.peers[-1] == new.der
+
+
+def test_a_late_refusal_brings_the_last_good_one_back_although_it_answers_no_probe(
+    root: Minted, disk: PairOnDisk
+) -> None:
+    """The renewed one is revoked after its first use."""
+    new = mint(issuer=root, number=53)
+    with SilentServer(server(root), trusts=root, version=TLS13, prepare=_without_tickets) as far:
+        config = config_for(far, root, disk)
+        auth = seic.OAuth2Auth(config)
+        with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+            client.get("/")
+            before = auth.certificate
+            disk.put(new)
+            assert auth.reload_certificate_sync()
+            client.get("/")
+            with TlsServer(server(root), trusts=root, crl=revocation_list(root, new), version=TLS13) as strict:
+                far.context = strict.context
+            _without_tickets(far.context)
+            assert client.get("/").text == "ok"
+            assert auth.certificate == before
+
+
+def test_a_probe_has_a_time_limit_in_all(root: Minted, disk: PairOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the answer never ends."""
+    monkeypatch.setattr("seic._network.identity_probe._SECONDS", 1.5)
+    new = mint(issuer=root, number=53)
+    with SilentServer(server(root), trusts=root, version=TLS13) as far:
+        far.slow = True
+        config = config_for(far, root, disk)
+        auth = seic.OAuth2Auth(config)
+        with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as client:
+            client.get("/")
+            disk.put(new)
+            # The handshake was confirmed.
+            assert auth.reload_certificate_sync()
+            assert client.get("/").text == "ok"
+            assert far.peers[-1] == new.der

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 import seic
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.observatory import Observatory
 
 
@@ -21,7 +21,7 @@ def seen() -> Iterator[Observatory]:
 
 
 @pytest.fixture
-def timed_client(gateway: FakeGateway, clock: FakeClock) -> seic.AsyncClient:
+def timed_client(gateway: MockProvider, clock: FakeClock) -> seic.AsyncClient:
     """A client whose time the test moves."""
     config = gateway.config()
     auth = seic.OAuth2Auth(config, transport=gateway, clock=clock.clock)

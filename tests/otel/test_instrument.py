@@ -11,11 +11,11 @@ import pytest
 
 import seic
 import seic.otel
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.observatory import Observatory
 
 
-async def test_an_auth_of_an_httpx_client_can_be_instrumented(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_an_auth_of_an_httpx_client_can_be_instrumented(gateway: MockProvider, seen: Observatory) -> None:
     """An auth without its client has spans of tokens only."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     async with httpx.AsyncClient(auth=auth, transport=gateway) as client:

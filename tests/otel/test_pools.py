@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 import seic
-from tests._support.fakes.gateway import FakeGateway
 from tests._support.gated_server import config_for, gated_server, in_line
+from tests._support.mocks import gateway_mock
 from tests._support.observatory import Observatory
 from tests._support.wire import wire
 
@@ -28,7 +28,7 @@ async def test_connections_are_counted_and_waits_are_timed(seen: Observatory, re
     """The number of connections in use and idle; a request that got a connection at once has no wait."""
     async with gated_server() as server:
         config = config_for(server.url)
-        auth = seic.OAuth2Auth(config, transport=FakeGateway())
+        auth = seic.OAuth2Auth(config, transport=gateway_mock())
         options: Any = {"auth": auth, "limits": httpx.Limits(max_connections=2), "retry": retry}
         async with seic.AsyncClient(config, **options) as client:
             end = seen.instrument(client)
@@ -53,7 +53,7 @@ def test_threads_are_counted_too(seen: Observatory) -> None:
     """Also a wait that ends without a connection."""
     with wire() as far:
         config = config_for(far.url)
-        auth = seic.OAuth2Auth(config, transport=FakeGateway())
+        auth = seic.OAuth2Auth(config, transport=gateway_mock())
         with seic.Client(config, auth=auth, limits=httpx.Limits(max_connections=1)) as client:
             seen.instrument(client)
             with client.stream("GET", "/") as reply, ThreadPoolExecutor(1) as threads:

@@ -25,8 +25,9 @@ from opentelemetry.semconv.metrics import http_metrics
 from opentelemetry.semconv.schemas import Schemas
 
 import seic
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
+from tests._support.mocks import client_of
 from tests._support.observatory import Observatory, facts
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -94,11 +95,11 @@ def recorded(seen: Observatory, name: str = DURATION) -> list[tuple[dict[str, An
     ],
 )
 async def test_a_token_request_has_the_attributes_of_the_conventions(
-    answer: httpx.Response, told: dict[str, Any], failed: bool, gateway: FakeGateway, seen: Observatory
+    answer: httpx.Response, told: dict[str, Any], failed: bool, gateway: MockProvider, seen: Observatory
 ) -> None:
     """All required attributes and no others; the status is recorded without its text."""
-    gateway.plan.append(answer)
-    async with gateway.client() as client:
+    gateway.token_responses.append(answer)
+    async with client_of(gateway) as client:
         seen.instrument(client)
         await asyncio.gather(client.token(), return_exceptions=True)
 
@@ -117,11 +118,11 @@ async def test_a_token_request_has_the_attributes_of_the_conventions(
 
 
 async def test_a_token_request_without_a_response_has_the_class_of_its_error(
-    gateway: FakeGateway, seen: Observatory
+    gateway: MockProvider, seen: Observatory
 ) -> None:
     """It has no status; the second attempt has a resend count."""
-    gateway.plan.extend([httpx.ConnectTimeout("late"), httpx.ReadError("gone")])
-    async with gateway.client() as client:
+    gateway.token_responses.extend([httpx.ConnectTimeout("late"), httpx.ReadError("gone")])
+    async with client_of(gateway) as client:
         seen.instrument(client)
         with pytest.raises(seic.TokenEndpointUnavailable):
             await client.token()
@@ -134,7 +135,7 @@ async def test_a_token_request_without_a_response_has_the_class_of_its_error(
     assert second["http.request.resend_count"] == 1
 
 
-async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_the_url_of_the_token_endpoint_has_no_query(gateway: MockProvider, seen: Observatory) -> None:
     """The query of a token endpoint may contain a key."""
     provider = seic.Provider(token_url="https://idp.example:8443/token?key=secret-of-a-tenant")
     grant = seic.ClientCredentials()
@@ -149,7 +150,7 @@ async def test_the_url_of_the_token_endpoint_has_no_query(gateway: FakeGateway, 
     assert (told["server.address"], told["server.port"]) == ("idp.example", 8443)
 
 
-async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: MockProvider, seen: Observatory) -> None:
     """The default port of http is 80."""
     hosts = seic.Hosts(api="http://127.0.0.1", allow_http_on_loopback=True)
     async with seic.AsyncClient(gateway.config(hosts=hosts), transport=gateway) as client:
@@ -163,14 +164,14 @@ async def test_a_server_without_tls_has_the_port_of_its_scheme(gateway: FakeGate
 # Requests to the API
 
 
-async def test_every_request_that_is_sent_is_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_every_request_that_is_sent_is_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """A rejected request, its replay, a redirect and its target are four requests."""
-    async with gateway.client(follow_redirects=True) as client:
+    async with client_of(gateway, follow_redirects=True) as client:
         stop = seen.instrument(client)
         await client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         await client.get("/v1/accounts")
-        gateway.redirects["/old"] = (302, "/v1/accounts")
+        gateway.add_response(302, path="/old", headers={"Location": "/v1/accounts"})
         await client.get("/old")
         stop()
         await client.get("/v1/accounts")
@@ -182,7 +183,7 @@ async def test_every_request_that_is_sent_is_recorded(gateway: FakeGateway, seen
     ]
 
 
-async def test_every_retry_is_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_every_retry_is_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """`seic.Retry` hides the first response from the caller, and it is still recorded."""
     answers = [httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(200)]
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
@@ -197,18 +198,18 @@ async def test_every_retry_is_recorded(gateway: FakeGateway, seen: Observatory) 
     ]
 
 
-async def test_a_request_that_is_not_sent_is_not_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_request_that_is_not_sent_is_not_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """A request without a token, or to another origin, is not a failed request."""
-    gateway.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
-    async with gateway.client(follow_redirects=True) as client:
+    gateway.token_responses.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    async with client_of(gateway, follow_redirects=True) as client:
         seen.instrument(client)
         with pytest.raises(seic.TokenRequestRefused):
             await client.get("/v1/accounts")
         with pytest.raises(seic.HostNotAllowed):
             await client.get("https://elsewhere.example/")
         assert recorded(seen) == []
-    gateway.redirects["/old"] = (302, "https://elsewhere.example/")
-    async with gateway.client(follow_redirects=True) as client:
+    gateway.add_response(302, path="/old", headers={"Location": "https://elsewhere.example/"})
+    async with client_of(gateway, follow_redirects=True) as client:
         seen.instrument(client)
         with pytest.raises(seic.HostNotAllowed):
             await client.get("/old")
@@ -224,7 +225,7 @@ async def test_a_request_that_is_not_sent_is_not_recorded(gateway: FakeGateway, 
     ],
 )
 async def test_a_failed_request_has_the_class_of_its_error(
-    raised: BaseException, name: str, gateway: FakeGateway, seen: Observatory
+    raised: BaseException, name: str, gateway: MockProvider, seen: Observatory
 ) -> None:
     """It has no status, and the message of the error is left out."""
 
@@ -254,21 +255,21 @@ async def test_an_unknown_method_is_recorded_as_other(
     known: str | None,
     method: str,
     told: str,
-    gateway: FakeGateway,
+    gateway: MockProvider,
     seen: Observatory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The number of series stays small; an environment variable sets the known methods, as the conventions require."""
     if known is not None:
         monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", known)
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         await client.request(method, "/v1/accounts")
 
     assert [point.attributes["http.request.method"] for point in seen.points(DURATION)] == [told]
 
 
-async def test_the_http_version_is_recorded_if_it_is_known(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_the_http_version_is_recorded_if_it_is_known(gateway: MockProvider, seen: Observatory) -> None:
     """The conventions want the number without `HTTP/`."""
     answer = httpx.Response(200, extensions={"http_version": b"HTTP/2"})
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
@@ -280,12 +281,12 @@ async def test_the_http_version_is_recorded_if_it_is_known(gateway: FakeGateway,
     assert recorded(seen) == [({**GET, "http.response.status_code": 200, "network.protocol.version": "2"}, 1)]
 
 
-def test_requests_of_a_blocking_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+def test_requests_of_a_blocking_client_are_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """With replays, and until the end of the instrumentation."""
     with seic.Client(gateway.config(), transport=gateway) as client:
         stop = seen.instrument(client)
         client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         client.get("/v1/accounts")
         stop()
         client.get("/v1/accounts")
@@ -296,7 +297,7 @@ def test_requests_of_a_blocking_client_are_recorded(gateway: FakeGateway, seen: 
     ]
 
 
-async def test_requests_of_mounted_transports_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_requests_of_mounted_transports_are_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """A request may use any transport of the client."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     mounts = {"https://": httpx.MockTransport(gateway.handle_async_request), "all://example.com": None}
@@ -307,7 +308,7 @@ async def test_requests_of_mounted_transports_are_recorded(gateway: FakeGateway,
     assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
 
 
-async def test_requests_of_an_httpx2_client_are_recorded(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_requests_of_an_httpx2_client_are_recorded(gateway: MockProvider, seen: Observatory) -> None:
     """The same auth works in both kinds of client."""
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     api = httpx2.MockTransport(lambda _: httpx2.Response(200))
@@ -322,20 +323,20 @@ async def test_requests_of_an_httpx2_client_are_recorded(gateway: FakeGateway, s
 
 
 async def test_every_name_is_known_to_the_conventions_or_begins_with_seic(
-    gateway: FakeGateway, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
+    gateway: MockProvider, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
 ) -> None:
     """Names of metrics and of attributes; a typing error would be noticed by nobody."""
     known = {
         value for group in _GROUPS for name, value in vars(group).items() if name.isupper() and isinstance(value, str)
     }
-    gateway.plan.extend([httpx.Response(503, headers={"Retry-After": "0"}), httpx.ConnectError("gone")])
+    gateway.token_responses.extend([httpx.Response(503, headers={"Retry-After": "0"}), httpx.ConnectError("gone")])
     async with timed_client as client:
         seen.instrument(client, name="one")
         with pytest.raises(seic.TokenError):
             await client.token()
         clock.advance(3600)  # beyond the pause after the failure
         await client.get("/v1/accounts")
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         await client.get("/v1/accounts")
         await client.request("MADE-UP", "/v1/accounts")
         metrics = [metric for _, metric in seen.metrics]
@@ -356,9 +357,9 @@ def _version_of(schema: str) -> tuple[int, ...]:
     return tuple(map(int, schema.removeprefix("https://opentelemetry.io/schemas/").split(".")))
 
 
-async def test_the_instrumentation_scope_has_name_version_and_schema(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_the_instrumentation_scope_has_name_version_and_schema(gateway: MockProvider, seen: Observatory) -> None:
     """The schema must exist, as far as the installed package knows."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
         scopes = {scope for scope, _ in seen.metrics}
@@ -375,9 +376,9 @@ async def test_the_instrumentation_scope_has_name_version_and_schema(gateway: Fa
     assert schema in known or _version_of(schema) > max(known.values())
 
 
-async def test_durations_have_the_buckets_of_the_conventions(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_durations_have_the_buckets_of_the_conventions(gateway: MockProvider, seen: Observatory) -> None:
     """The SDK's default buckets are for milliseconds."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
 

@@ -12,9 +12,9 @@ from opentelemetry import trace
 
 import seic
 from seic.events import Event, TokenRefreshEnded, TokenRefreshStarted, TokenWaitEnded, TokenWaitStarted
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.server import PATIENCE
+from tests._support.mocks import PATIENCE, client_of
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
 AT = {"server.address": "api.seic.com", "server.port": 443}
@@ -27,9 +27,9 @@ def acquired(track: str) -> dict[str, Any]:
     return {"seic.token.outcome": "acquired", "seic.tracking_id": track}
 
 
-async def test_a_request_that_waits_has_four_spans(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_request_that_waits_has_four_spans(gateway: MockProvider, seen: Observatory) -> None:
     """The application's span with the wait below it, and the refresh, a root, with the token request below it."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         with seen.tracer.start_as_current_span("app"):
             await client.get("/v1/accounts")
@@ -62,21 +62,21 @@ async def test_a_request_that_waits_has_four_spans(gateway: FakeGateway, seen: O
         assert span.start_time <= span.end_time
 
 
-async def test_a_refresh_is_linked_to_every_request_that_waited(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_refresh_is_linked_to_every_request_that_waited(gateway: MockProvider, seen: Observatory) -> None:
     """To those that started it and those that joined later; the wait of each links back."""
-    gateway.hold()
+    gateway.hold_tokens()
 
     async def call(client: seic.AsyncClient) -> None:
         with seen.tracer.start_as_current_span("app"):
             await client.get("/v1/accounts")
 
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         first = [asyncio.create_task(call(client)) for _ in range(2)]
-        assert await gateway.arrived.wait_async(PATIENCE)
+        assert await gateway.wait_for_token_request(PATIENCE)
         later = [asyncio.create_task(call(client)) for _ in range(3)]
         await asyncio.sleep(0)
-        gateway.release()
+        gateway.release_tokens()
         await asyncio.gather(*first, *later)
 
     apps = seen.named("app")
@@ -88,9 +88,9 @@ async def test_a_refresh_is_linked_to_every_request_that_waited(gateway: FakeGat
     assert {wait.parent.span_id for wait in waits if wait.parent} == {id_of(app) for app in apps}
 
 
-async def test_a_request_without_a_span_has_no_wait_span(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_request_without_a_span_has_no_wait_span(gateway: MockProvider, seen: Observatory) -> None:
     """A thousand waits would otherwise be a thousand traces."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client)
         await client.get("/v1/accounts")
 
@@ -98,7 +98,7 @@ async def test_a_request_without_a_span_has_no_wait_span(gateway: FakeGateway, s
     assert links(seen.one("seic.token.refresh")) == set()
 
 
-def test_a_blocking_client_has_the_same_spans(gateway: FakeGateway, seen: Observatory) -> None:
+def test_a_blocking_client_has_the_same_spans(gateway: MockProvider, seen: Observatory) -> None:
     """Spans, parents and links are the same."""
     with seic.Client(gateway.config(), transport=gateway) as client:
         seen.instrument(client)
@@ -115,10 +115,12 @@ def test_a_blocking_client_has_the_same_spans(gateway: FakeGateway, seen: Observ
     assert (links(refresh), links(wait)) == ({id_of(app)}, {id_of(refresh)})
 
 
-async def test_a_failed_refresh_is_an_error_with_both_attempts(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_failed_refresh_is_an_error_with_both_attempts(gateway: MockProvider, seen: Observatory) -> None:
     """The refresh has the type of its error, without the provider's message."""
-    gateway.plan.extend([httpx.Response(503, headers={"Retry-After": "0"}, text="password-1"), httpx.ReadError("gone")])
-    async with gateway.client() as client:
+    gateway.token_responses.extend(
+        [httpx.Response(503, headers={"Retry-After": "0"}, text="password-1"), httpx.ReadError("gone")]
+    )
+    async with client_of(gateway) as client:
         seen.instrument(client)
         with seen.tracer.start_as_current_span("app"), pytest.raises(seic.TokenEndpointUnavailable):
             await client.token()
@@ -147,7 +149,7 @@ async def test_a_failed_refresh_is_an_error_with_both_attempts(gateway: FakeGate
 
 
 async def test_a_background_refresh_has_no_links(
-    gateway: FakeGateway, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
+    gateway: MockProvider, seen: Observatory, timed_client: seic.AsyncClient, clock: FakeClock
 ) -> None:
     """It has the attribute `seic.token.ahead`, and is not linked to the request that started it."""
     gateway.expires_in = 1200  # less than the idle lifetime
@@ -166,12 +168,12 @@ async def test_a_background_refresh_has_no_links(
     assert parent_of(request) == id_of(refresh)
 
 
-async def test_a_replay_waits_for_a_second_refresh(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_a_replay_waits_for_a_second_refresh(gateway: MockProvider, seen: Observatory) -> None:
     """The trace of the request shows the wait for the token that replaces the rejected one."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         await client.token()
         seen.instrument(client)
-        gateway.dead.add("token-1")
+        gateway.revoke("token-1")
         with seen.tracer.start_as_current_span("app"):
             reply = await client.get("/v1/accounts")
 
@@ -187,13 +189,13 @@ async def test_a_replay_waits_for_a_second_refresh(gateway: FakeGateway, seen: O
     ]
 
 
-async def test_an_abandoned_refresh_ends_its_span(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_an_abandoned_refresh_ends_its_span(gateway: MockProvider, seen: Observatory) -> None:
     """A client that is closed during a refresh leaves no span open."""
-    gateway.hold()
-    client = gateway.client()
+    gateway.hold_tokens()
+    client = client_of(gateway)
     seen.instrument(client)
     task = asyncio.create_task(client.token())
-    assert await gateway.arrived.wait_async(PATIENCE)
+    assert await gateway.wait_for_token_request(PATIENCE)
     task.cancel()
     await client.aclose()
 
@@ -202,9 +204,9 @@ async def test_an_abandoned_refresh_ends_its_span(gateway: FakeGateway, seen: Ob
     assert attributes["seic.token.outcome"] == "abandoned"
 
 
-async def test_without_http_there_are_no_spans_of_requests(gateway: FakeGateway, seen: Observatory) -> None:
+async def test_without_http_there_are_no_spans_of_requests(gateway: MockProvider, seen: Observatory) -> None:
     """If httpx is instrumented already, each request would have two."""
-    async with gateway.client() as client:
+    async with client_of(gateway) as client:
         seen.instrument(client, http=False)
         await client.get("/v1/accounts")
 
@@ -233,7 +235,7 @@ REFRESH_ENDED = TokenRefreshEnded(host="api.seic.com", refresh_id=1, outcome="ac
 
 
 @pytest.fixture
-def source(gateway: FakeGateway, seen: Observatory) -> Source:
+def source(gateway: MockProvider, seen: Observatory) -> Source:
     """An instrumented event source."""
     source = Source(gateway.config())
     seen.instrument(source)

@@ -13,8 +13,8 @@ from seic import _portal
 from seic._concurrency import OneShotEvent
 from seic._portal import BackgroundTask, run, start
 from seic.events import TokenAcquired, TokenRefreshEnded, TokenWaitStarted
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import FakeEndpoint
 from tests._support.libraries import PATIENCE
 
 
@@ -48,7 +48,7 @@ def test_a_task_that_a_call_left_behind_keeps_the_portal(monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("late", [3000, 3550], ids=["advisory", "mandatory"])
 def test_a_slow_refresh_of_a_blocking_caller_ends(
-    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, late: float
+    server: MockProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
     """Its caller uses the old token, and the portal does not end before the new one is there."""
     monkeypatch.setattr("seic._portal._IDLE", 0)
@@ -64,7 +64,8 @@ def test_a_slow_refresh_of_a_blocking_caller_ends(
             loop = _portal._portal()._loop
             assert loop is not None
             asyncio.run_coroutine_threadsafe(_turns(), loop).result(PATIENCE)
-        return server.answer(request)
+        response: httpx.Response = server.handle_request(request)
+        return response
 
     def listen(event: object) -> None:
         if isinstance(event, TokenRefreshEnded):
@@ -87,7 +88,7 @@ def test_a_slow_refresh_of_a_blocking_caller_ends(
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_coroutine_listener_of_a_blocking_caller_ends(server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_coroutine_listener_of_a_blocking_caller_ends(server: MockProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """The portal does not end before it."""
     monkeypatch.setattr("seic._portal._IDLE", 0)
     gate, heard = OneShotEvent(), OneShotEvent()
@@ -98,7 +99,7 @@ def test_a_coroutine_listener_of_a_blocking_caller_ends(server: FakeEndpoint, mo
             await _turns()
             heard.set()
 
-    with seic.Client(server.config(), transport=httpx.MockTransport(server.answer), on_event=listen) as client:
+    with seic.Client(server.config(), transport=httpx.MockTransport(server.handle_request), on_event=listen) as client:
         client.token()
         gate.set()
     assert heard.done()

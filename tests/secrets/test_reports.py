@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 import seic
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.planted import Planted
 
 SECRETS = ("hidden-one-1234", "hidden-two-5678")
@@ -79,7 +79,7 @@ def _as_reported(value: object) -> str:
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
-def test_the_headers_of_a_request_show_no_token(library: Any, gateway: FakeGateway) -> None:
+def test_the_headers_of_a_request_show_no_token(library: Any, gateway: MockProvider) -> None:
     """`request.headers` is a mapping, which crash reporters copy; a program still reads the token."""
     auth: Any = seic.OAuth2Auth(gateway.config(), transport=gateway)
     transport = library.MockTransport(lambda _request: library.Response(200))

@@ -151,8 +151,9 @@ async def test_a_program_prints_the_secret(tmp_path: Path) -> None:
         ("print()", "is empty"),
         ("import sys\nsys.stdout.buffer.write(b'\\xff\\xfe')", "is not UTF-8 text"),
         ("print('x' * 70000)", "is larger than 64 KiB"),
+        ("while True: print('x' * 70000)", "is larger than 64 KiB"),
     ],
-    ids=["exit code", "empty", "binary", "large"],
+    ids=["exit code", "empty", "binary", "large", "endless"],
 )
 async def test_a_program_that_fails(tmp_path: Path, code: str, words: str) -> None:
     """The error names the variable and the program, not its arguments and output."""

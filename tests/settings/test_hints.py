@@ -115,7 +115,7 @@ def test_an_argument_is_named_as_such(send: Send, sandbox: Sandbox) -> None:
 def test_the_names_are_not_part_of_the_value(sandbox: Sandbox) -> None:
     """Configurations of the same settings are equal, and look the same."""
     config = _by_variables(_settings(sandbox, api=sandbox.api_url), Path())
-    same = attrs.evolve(config, _setting_names={})
+    same = attrs.evolve(config, _setting_names=type(config._setting_names)())
 
     assert config == same
     assert hash(config.token_url) == hash(same.token_url)

@@ -184,3 +184,11 @@ def test_a_missing_home_directory_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Path, "expanduser", fail)
 
     assert refused({**GATEWAY, "SEIC_PROFILE": "p"}).field == "SEIC_PROFILE"
+
+
+@pytest.mark.parametrize("text", ['"system"', '["system"]'])
+def test_the_trust_of_the_system_by_name(profiles: Path, text: str) -> None:
+    """The default, written down; the same by a variable."""
+    file = write(profiles.parent / "named.toml", _TABLE.replace('"ca.pem"', text))
+    assert Config.from_file(file, profile="mtls").ca == ("system",)
+    assert Config.from_env({**GATEWAY, "SEIC_CA": "system"}).ca == ("system",)

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 import seic
-from tests._support.settings import KEY, SECRET, refused
+from tests._support.settings import ENCRYPTED_KEY, KEY, SECRET, refused
 
 _PLAIN = {"SEIC_CLIENT_ID": "id", "SEIC_CLIENT_SECRET": SECRET, "SEIC_API_HOST": "api.example"}
 _ISSUER = {**_PLAIN, "SEIC_ISSUER": "https://idp.example/main"}
 _URL = {**_PLAIN, "SEIC_TOKEN_URL": "https://idp.example/token"}
+_SIGNED = {**_URL, "SEIC_CLIENT_AUTH": "private_key_jwt"}
 
 
 def test_an_issuer_is_read_later() -> None:
@@ -127,6 +128,11 @@ def test_times_and_routes() -> None:
         ({**_URL, "SEIC_GRANT": "code"}, "SEIC_GRANT", ["client_credentials or password"]),
         ({**_URL, "SEIC_ASSERTION": "j"}, "SEIC_ASSERTION", ["SEIC_GRANT to jwt-bearer or saml2-bearer"]),
         ({**_URL, "SEIC_CLIENT_KEY": KEY}, "SEIC_CLIENT_KEY", ["SEIC_CLIENT_AUTH to private_key_jwt"]),
+        ({**_SIGNED, "SEIC_CLIENT_KEY": ENCRYPTED_KEY}, "SEIC_CLIENT_KEY", ["pass SEIC_CLIENT_KEY_PASSWORD"]),
+        ({**_SIGNED, "SEIC_CLIENT_KEY": ENCRYPTED_KEY, "SEIC_CLIENT_KEY_PASSWORD": "x"}, "SEIC_CLIENT_KEY",
+         ["check SEIC_CLIENT_KEY_PASSWORD"]),
+        ({**_SIGNED, "SEIC_CLIENT_KEY": KEY, "SEIC_CLIENT_KEY_PASSWORD": "x"}, "SEIC_CLIENT_KEY",
+         ["remove SEIC_CLIENT_KEY_PASSWORD"]),
         ({**_URL, "SEIC_TOKEN_TIMEOUT": "soon"}, "SEIC_TOKEN_TIMEOUT", ["number of seconds"]),
         ({**_URL, "SEIC_TOKEN_TIMEOUT": "0"}, "SEIC_TOKEN_TIMEOUT", ["more than 0"]),
         ({**_URL, "SEIC_ADVISORY_REFRESH": "x"}, "SEIC_ADVISORY_REFRESH", ["or a share"]),

@@ -123,7 +123,11 @@ def test_a_plain_provider_needs_no_service_account() -> None:
             "SEIC_MTLS_HOST",
             "no documented mutual-TLS host; set SEIC_API_HOST and SEIC_MTLS_HOST",
         ),
-        ({"SEIC_PROVIDER": "oauth2", "SEIC_API_HOST": "a.example"}, "SEIC_USERNAME", "leave username"),
+        (
+            {"SEIC_PROVIDER": "oauth2", "SEIC_API_HOST": "a.example"},
+            "SEIC_USERNAME",
+            "leave out SEIC_USERNAME and SEIC_PASSWORD",
+        ),
         ({"SEIC_PROVIDER": "oauth2", "SEIC_USERNAME": "", "SEIC_PASSWORD": ""}, "SEIC_API_HOST", "SEIC_MTLS_HOST"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else value,

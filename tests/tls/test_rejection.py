@@ -13,7 +13,7 @@ import pytest
 import seic
 from seic.events import CertificateRejected, CertificateRotated
 from tests._support.pki import DAY, NOW, PASSPHRASE, Minted, authority, mint
-from tests._support.rotating import BELIEVED, MINUTE, NEW, Bench, replace
+from tests._support.rotating import BELIEVED, NEW, Bench, replace
 
 BAD: dict[str, tuple[Callable[[Path], None], seic.Reason, str]] = {
     "mismatch": (lambda folder: replace(folder, NEW, "client.pem"), seic.Reason.KEY_MISMATCH, "client.pem"),
@@ -151,16 +151,31 @@ def sealed(tmp_path: Path, root: Minted, client: Minted) -> Sealed:
     return Sealed(tmp_path, root, client)
 
 
-def test_what_failed_for_a_while_is_read_again_in_a_minute(sealed: Sealed, client: Minted) -> None:
+def test_what_failed_for_a_while_is_read_again(sealed: Sealed, client: Minted) -> None:
     """The new pair needs no further change on disk."""
     sealed.miss()
-    sealed.bench.seconds += MINUTE - 1
+    sealed.bench.seconds += 0.9
     sealed.bench.check(1)
     assert sealed.bench.presented == client.der
-    sealed.bench.seconds += 1
+    sealed.bench.seconds += 0.1
     sealed.bench.check(1)
     assert sealed.bench.presented == NEW.der
     assert [type(event) for event in sealed.bench.events] == [CertificateRotated]
+
+
+def test_the_pauses_grow_to_a_minute(sealed: Sealed) -> None:
+    """A passphrase that comes a few seconds after its file is not waited for much longer than that."""
+    sealed.miss()
+    sealed.is_down = True
+    asked = [sealed.asked]
+    read_at = []
+    for second in range(1, 200):
+        sealed.bench.seconds += 1
+        sealed.bench.check(1)
+        if sealed.asked > asked[-1]:
+            asked.append(sealed.asked)
+            read_at.append(second)
+    assert read_at == [1, 3, 7, 15, 31, 63, 123, 183]
 
 
 def test_a_refused_handshake_has_what_failed_read_again_at_once(sealed: Sealed) -> None:

@@ -10,57 +10,59 @@ import pytest
 import trio
 
 from seic._tokens.source import CachingTokenSource
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, landed, name
+from seic.testing import MockProvider
+from tests._support.mocks import PATIENCE, take_turns
+from tests._support.sources import access_token_of, landed, source_of
 
 
-async def test_a_cancelled_leader_cancels_nobody(server: FakeEndpoint) -> None:
+async def test_a_cancelled_leader_cancels_nobody(server: MockProvider) -> None:
     """The refresh does not belong to the caller who started it."""
-    source = server.source()
-    server.hold()
+    source = source_of(server)
+    server.hold_tokens()
     leader = asyncio.create_task(source.get())
-    assert await server.arrived.wait_async(PATIENCE)
+    assert await server.wait_for_token_request(PATIENCE)
     waiter = asyncio.create_task(source.get())
     leader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leader
-    server.release()
+    server.release_tokens()
 
-    assert name(await waiter) == "token-1"
-    assert server.calls == 1
+    assert access_token_of(await waiter) == "token-1"
+    assert server.token_requests == 1
 
 
-async def test_a_cancelled_waiter_cancels_nobody(server: FakeEndpoint) -> None:
+async def test_a_cancelled_waiter_cancels_nobody(server: MockProvider) -> None:
     """Nor to a caller who waits, cancelled or timed out."""
-    source = server.source()
-    server.hold()
+    source = source_of(server)
+    server.hold_tokens()
     leader = asyncio.create_task(source.get())
-    assert await server.arrived.wait_async(PATIENCE)
+    assert await server.wait_for_token_request(PATIENCE)
     waiter = asyncio.create_task(source.get())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(source.get(), 0.001)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    server.release()
+    server.release_tokens()
 
-    assert name(await leader) == "token-1"
-    assert server.calls == 1
+    assert access_token_of(await leader) == "token-1"
+    assert server.token_requests == 1
 
 
-async def test_a_fetch_that_all_have_left_still_lands(server: FakeEndpoint) -> None:
+async def test_a_fetch_that_all_have_left_still_lands(server: MockProvider) -> None:
     """The token is not discarded: the next caller uses it."""
-    source = server.source()
-    server.hold()
+    source = source_of(server)
+    server.hold_tokens()
     crowd = [asyncio.create_task(source.get()) for _ in range(10)]
-    assert await server.arrived.wait_async(PATIENCE)
+    assert await server.wait_for_token_request(PATIENCE)
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
-    server.release()
+    server.release_tokens()
     await landed(source)
 
-    assert name(await source.get()) == "token-1"
-    assert server.calls == 1
+    assert access_token_of(await source.get()) == "token-1"
+    assert server.token_requests == 1
 
 
 async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Callable[[], Awaitable[Any]]) -> int:
@@ -80,13 +82,13 @@ async def _cancel_at_each_step(call: Callable[[], Awaitable[Any]], settle: Calla
 
 
 @pytest.mark.parametrize("begins", [True, False], ids=["the leader", "a waiter"])
-async def test_a_caller_may_be_cancelled_at_every_point(server: FakeEndpoint, begins: bool) -> None:
+async def test_a_caller_may_be_cancelled_at_every_point(server: MockProvider, begins: bool) -> None:
     """At each step, other callers get a token, and there is one request per refresh."""
-    server.turns = 3
+    take_turns(server, 3)
     sources: list[CachingTokenSource] = []
 
     async def call() -> None:
-        source = server.source()
+        source = source_of(server)
         sources.append(source)
         if not begins:
             other.append(asyncio.create_task(source.get()))
@@ -98,38 +100,38 @@ async def test_a_caller_may_be_cancelled_at_every_point(server: FakeEndpoint, be
     async def settle() -> None:
         if not sources:  # cancelled before its first step
             return
-        requests = server.calls
+        requests = server.token_requests
         source = sources[-1]
         await source.get()
         for task in other:
             await task
         assert source.cache.stats.token_requests == 1
-        assert server.calls <= requests + 1
+        assert server.token_requests <= requests + 1
 
     steps = await _cancel_at_each_step(call, settle)
     assert steps > 3
     assert len(sources) >= steps
 
 
-def test_a_cancelled_trio_leader_cancels_nobody(server: FakeEndpoint) -> None:
+def test_a_cancelled_trio_leader_cancels_nobody(server: MockProvider) -> None:
     """Nor does the end of its nursery."""
-    source = server.source()
+    source = source_of(server)
     names: list[str] = []
 
     async def wait() -> None:
-        names.append(name(await source.get()))
+        names.append(access_token_of(await source.get()))
 
     async def main() -> None:
-        server.hold()
+        server.hold_tokens()
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as inner:
                 inner.start_soon(source.get)
-                assert await server.arrived.wait_async(PATIENCE)
+                assert await server.wait_for_token_request(PATIENCE)
                 outer.start_soon(wait)
                 await trio.lowlevel.checkpoint()
                 inner.cancel_scope.cancel()
-            server.release()
+            server.release_tokens()
 
     trio.run(main)
     assert names == ["token-1"]
-    assert server.calls == 1
+    assert server.token_requests == 1

@@ -13,9 +13,10 @@ from seic import AuthorizationCode, ClientCredentials, Grant, MemoryStore, Token
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.source import CachingTokenSource
 from seic.events import Event, StoreDegraded
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.server import PATIENCE
+from tests._support.mocks import PATIENCE, refresh_tokens_or_grants, refreshing_mock
+from tests._support.sources import granted_source_of
 
 LATER = 3_601.0
 
@@ -52,14 +53,14 @@ class Claiming(MemoryStore):
         self.held.discard(key)
 
 
-def process(provider: FakeProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> CachingTokenSource:
+def process(provider: MockProvider, clock: FakeClock, store: MemoryStore, **options: Any) -> CachingTokenSource:
     """Return a source with its own memory of used secrets, as in another process."""
     grant = options.pop("grant", AuthorizationCode(code="c"))
-    return provider.source(grant, clock, store=store, memory=SingleUseMemory(), **options)
+    return granted_source_of(provider, grant, clock, store=store, memory=SingleUseMemory(), **options)
 
 
 async def logged_in(
-    provider: FakeProvider, clock: FakeClock, store: MemoryStore
+    provider: MockProvider, clock: FakeClock, store: MemoryStore
 ) -> tuple[CachingTokenSource, CachingTokenSource]:
     """Return two processes with the expired token of one login."""
     one, other = process(provider, clock, store), process(provider, clock, store)
@@ -70,14 +71,14 @@ async def logged_in(
 
 async def test_two_processes_spend_a_refresh_token_once() -> None:
     """The second waits and uses the first one's token, since the provider ends the session after a second use."""
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     sources = await logged_in(provider, clock, store)
-    provider.hold()
-    store.refused = provider.release
+    provider.hold_tokens(issued=True)
+    store.refused = provider.release_tokens
     one, other = await asyncio.gather(*(source.token() for source in sources))
 
     assert one == other
-    assert (provider.asked, provider.killed) == (["authorization_code", "r1"], set())
+    assert (refresh_tokens_or_grants(provider), provider.reused_refresh_tokens) == (["authorization_code", "r1"], [])
     assert store.held == set()
     # Longer than a refresh can take, but not much longer, since a process can end in the middle.
     assert [10 < seconds < 15 for _, seconds in store.claims] == [True, True]
@@ -85,7 +86,7 @@ async def test_two_processes_spend_a_refresh_token_once() -> None:
 
 async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
     """The store is read again after the claim: the other process finished between the first reading and the claim."""
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     one, other = await logged_in(provider, clock, store)
     before = one.cache.token.token
     new = await one.token()
@@ -93,14 +94,14 @@ async def test_who_comes_too_late_to_see_the_token_looks_again() -> None:
     store.granted = lambda: store.save("key", new)
 
     assert await other.token() == new
-    assert provider.killed == set()
+    assert provider.reused_refresh_tokens == []
 
 
 async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
     """The claim is released with the error."""
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     one, other = await logged_in(provider, clock, store)
-    provider.plan.extend([httpx.Response(503)] * 2)
+    provider.token_responses.extend([httpx.Response(503)] * 2)
     with pytest.raises(TokenEndpointUnavailable):
         await one.token()
 
@@ -111,11 +112,11 @@ async def test_a_process_whose_renewal_fails_lets_the_next_one_try() -> None:
 async def test_a_renewal_that_is_cut_off_gives_its_claim_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller's end leaves no other waiting."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
-    provider.hold()
+    provider.hold_tokens(issued=True)
     call = asyncio.create_task(one.token())
-    assert await provider.arrived.wait_async(PATIENCE)
+    assert await provider.wait_for_token_request(PATIENCE)
     assert store.held == {"key"}
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
@@ -127,7 +128,7 @@ async def test_a_renewal_that_is_cut_off_gives_its_claim_back(monkeypatch: pytes
 async def test_nobody_waits_for_ever_for_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error is raised after the limit of a token request; the claim itself ends soon after."""
     monkeypatch.setattr("seic._tokens.refresh._LOOK_MAX", 0.01)
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     one, _ = await logged_in(provider, clock, store)
     store.held.add("key")
 
@@ -138,12 +139,12 @@ async def test_nobody_waits_for_ever_for_another_process(monkeypatch: pytest.Mon
     with pytest.raises(TokenEndpointUnavailable, match="another process"):
         await one.token()
 
-    assert provider.asked == ["authorization_code"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code"]
 
 
 async def test_a_store_that_cannot_claim_costs_no_call() -> None:
     """The failure is reported, and the refresh continues as with a store without claims."""
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
     heard: list[Event] = []
     one = process(provider, clock, store, emit=heard.append)
     await one.token()
@@ -164,13 +165,13 @@ async def test_a_store_that_cannot_claim_costs_no_call() -> None:
 )
 async def test_processes_that_start_together_make_one_request(grant: Grant) -> None:
     """Whatever the grant: the others wait for the token of the first."""
-    provider, clock, store = FakeProvider(), FakeClock(), Claiming()
-    provider.refreshable = isinstance(grant, AuthorizationCode)
+    provider, clock, store = refreshing_mock(), FakeClock(), Claiming()
+    provider.refresh_tokens = isinstance(grant, AuthorizationCode)
     sources = [process(provider, clock, store, grant=grant) for _ in range(8)]
-    provider.hold()
-    store.refused = provider.release
+    provider.hold_tokens(issued=True)
+    store.refused = provider.release_tokens
     tokens = await asyncio.gather(*(source.token() for source in sources))
 
     assert len({token.access_token for token in tokens}) == 1
-    assert len(provider.asked) == len(store.claims) == 1
+    assert len(refresh_tokens_or_grants(provider)) == len(store.claims) == 1
     assert store.held == set()

@@ -11,16 +11,17 @@ import pytest
 
 import seic
 from seic.events import TokenRefreshStarted, TokenWaitStarted
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
+from tests._support.gate import Gate
+from tests._support.mocks import PATIENCE
 
 _INTERRUPTS = pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 
 
 def _auth(
-    server: FakeEndpoint, on_event: Callable[[Any], object], clock: FakeClock | None = None, **options: Any
+    server: MockProvider, on_event: Callable[[Any], object], clock: FakeClock | None = None, **options: Any
 ) -> seic.OAuth2Auth:
     clock = clock or FakeClock()
     return seic.OAuth2Auth(server.config(**options), transport=server, on_event=on_event, clock=clock.clock)
@@ -39,19 +40,19 @@ def _interrupts(kind: type, interrupt: type[BaseException], *, after: int = 0) -
 
 @_INTERRUPTS
 def test_an_interrupt_before_a_refresh_begins_hands_it_over(
-    server: FakeEndpoint, interrupt: type[BaseException]
+    server: MockProvider, interrupt: type[BaseException]
 ) -> None:
     """The next caller starts the refresh at once, and does not wait for one that nobody started."""
     auth = _auth(server, _interrupts(TokenWaitStarted, interrupt), token_timeout=0.5)
     with pytest.raises(interrupt):
         asyncio.run(auth.token())
     assert asyncio.run(auth.token()).access_token == "token-1"
-    assert server.calls == 1
+    assert server.token_requests == 1
 
 
 @_INTERRUPTS
 def test_an_interrupt_before_a_refresh_ahead_begins_hands_it_over(
-    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+    server: MockProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
     """The next caller starts it."""
     auth = _auth(server, lambda _event: None, clock)
@@ -67,12 +68,12 @@ def test_an_interrupt_before_a_refresh_ahead_begins_hands_it_over(
         with pytest.raises(interrupt):
             asyncio.run(auth.token())
     assert asyncio.run(auth.token()).access_token == "token-1"
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
 @_INTERRUPTS
 def test_an_interrupt_of_the_first_step_of_a_refresh_ahead_hands_it_over(
-    server: FakeEndpoint, clock: FakeClock, interrupt: type[BaseException]
+    server: MockProvider, clock: FakeClock, interrupt: type[BaseException]
 ) -> None:
     """The next caller in the mandatory window starts it."""
     auth = _auth(server, _interrupts(TokenRefreshStarted, interrupt, after=1), clock, token_timeout=0.5)
@@ -82,10 +83,10 @@ def test_an_interrupt_of_the_first_step_of_a_refresh_ahead_hands_it_over(
         asyncio.run(auth.token())
     clock.advance(599)
     assert asyncio.run(auth.token()).access_token == "token-2"
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
-def test_an_interrupt_takes_no_refresh_of_another_thread_down(server: FakeEndpoint) -> None:
+def test_an_interrupt_takes_no_refresh_of_another_thread_down(server: MockProvider) -> None:
     """One that another thread has decided on, and is about to start, is that thread's."""
     deciding, interrupted = Gate(), Gate()
     main = threading.current_thread()
@@ -106,4 +107,4 @@ def test_an_interrupt_takes_no_refresh_of_another_thread_down(server: FakeEndpoi
     interrupted.set()
     assert other.result(PATIENCE).access_token == "token-1"
     assert asyncio.run(auth.token()).access_token == "token-1"
-    assert server.calls == 1
+    assert server.token_requests == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,85 +15,86 @@ import trio
 from seic import AuthorizationCode, OAuth2Auth, Password, TokenError
 from seic._tokens.source import CachingTokenSource
 from seic.events import TokenWaitStarted
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
 from tests._support.crowds import in_threads, names_of
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
+from tests._support.gate import Gate
+from tests._support.mocks import PATIENCE, refresh_tokens_or_grants, refreshing_mock
+from tests._support.sources import access_token_of, granted_source_of, source_of
 
 # Threads and loops
 
 
-def test_ten_threads_make_one_request(server: FakeEndpoint) -> None:
+def test_ten_threads_make_one_request(server: MockProvider) -> None:
     """Blocking callers share as tasks do."""
-    source = server.source()
-    server.hold()
+    source = source_of(server)
+    server.hold_tokens()
     futures = in_threads(*[source.get_sync] * 10)
-    assert server.arrived.wait(PATIENCE)
-    server.release()
+    assert server.wait_for_token_request_sync(PATIENCE)
+    server.release_tokens()
     assert names_of(futures) == {"token-1"}
-    assert server.calls == 1
+    assert server.token_requests == 1
 
 
 @pytest.mark.parametrize("leader", ["asyncio", "trio", "thread"])
-def test_every_kind_of_caller_shares_the_fetch_of_every_other(server: FakeEndpoint, leader: str) -> None:
+def test_every_kind_of_caller_shares_the_fetch_of_every_other(server: MockProvider, leader: str) -> None:
     """Ten threads with a loop each, trio together with asyncio, and blocking callers: one request."""
-    source = server.source()
+    source = source_of(server)
     kinds: dict[str, Callable[[], Any]] = {
         "asyncio": lambda: asyncio.run(source.get()),
         "trio": lambda: trio.run(source.get),
         "thread": source.get_sync,
     }
-    server.hold()
+    server.hold_tokens()
     futures = in_threads(kinds[leader])
-    assert server.arrived.wait(PATIENCE)
+    assert server.wait_for_token_request_sync(PATIENCE)
     flight = source.cache.pending
     assert flight is not None
     futures += in_threads(*[kinds["asyncio"]] * 10, *[kinds["trio"]] * 3, *[kinds["thread"]] * 3)
-    server.release()
+    server.release_tokens()
 
     assert names_of(futures) == {"token-1"}
-    assert server.calls == 1
+    assert server.token_requests == 1
 
 
-def test_two_runs_in_a_row_share_a_token(server: FakeEndpoint) -> None:
+def test_two_runs_in_a_row_share_a_token(server: MockProvider) -> None:
     """The source does not belong to the first loop."""
-    source = server.source()
-    assert name(asyncio.run(source.get())) == "token-1"
-    assert name(asyncio.run(source.get())) == "token-1"
-    assert name(trio.run(source.get)) == "token-1"
-    assert server.calls == 1
+    source = source_of(server)
+    assert access_token_of(asyncio.run(source.get())) == "token-1"
+    assert access_token_of(asyncio.run(source.get())) == "token-1"
+    assert access_token_of(trio.run(source.get)) == "token-1"
+    assert server.token_requests == 1
 
 
-async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_itself(server: FakeEndpoint) -> None:
+async def test_a_blocking_call_inside_the_loop_that_fetches_does_not_wait_for_itself(server: MockProvider) -> None:
     """The refresh cannot continue while its own loop is blocked, so the caller requests a token itself."""
-    source = server.source()
-    server.hold()
+    source = source_of(server)
+    server.hold_tokens()
     first = asyncio.create_task(source.get())
-    assert await server.arrived.wait_async(PATIENCE)
-    server.release()
+    assert await server.wait_for_token_request(PATIENCE)
+    server.release_tokens()
     held = source.get_sync()
 
-    assert name(held) == "token-1"
+    assert access_token_of(held) == "token-1"
     assert await first is held
-    assert server.calls == 2
+    assert server.token_requests == 2
 
 
 async def test_a_blocking_call_inside_the_loop_that_fetches_goes_on_with_a_living_token(
-    server: FakeEndpoint, clock: FakeClock
+    server: MockProvider, clock: FakeClock
 ) -> None:
     """It cannot wait, and need not: the refresh of the others continues, and is not duplicated."""
-    source = server.source(clock)
+    source = source_of(server, clock)
     await source.get()
     clock.advance(3550)
-    server.hold()
+    server.hold_tokens()
     first = asyncio.create_task(source.get())
-    assert await server.arrived.wait_async(PATIENCE)
+    assert await server.wait_for_token_request(PATIENCE)
 
-    assert name(source.get_sync()) == "token-1"
-    server.release()
-    assert name(await first) == "token-2"
-    assert server.calls == 2
+    assert access_token_of(source.get_sync()) == "token-1"
+    server.release_tokens()
+    assert access_token_of(await first) == "token-2"
+    assert server.token_requests == 2
 
 
 @pytest.mark.parametrize(
@@ -104,22 +104,22 @@ async def test_a_blocking_call_inside_the_loop_that_spends_a_refresh_token_is_an
     ask: Callable[[CachingTokenSource], Any],
 ) -> None:
     """A second request would send a single-use secret again, and end the login; the first continues."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(AuthorizationCode(code="code-1"), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, AuthorizationCode(code="code-1"), clock)
     await source.token()
     clock.advance(3601)
-    provider.hold()
+    provider.hold_tokens(issued=True)
     first = asyncio.create_task(source.token())
-    assert await provider.arrived.wait_async(PATIENCE)
+    assert await provider.wait_for_token_request(PATIENCE)
 
     with pytest.raises(TokenError, match="cannot wait"):
         ask(source)
-    provider.release()
+    provider.release_tokens()
     assert (await first).access_token == "a2"
-    assert provider.asked == ["authorization_code", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1"]
 
 
-async def test_a_blocking_call_of_a_listener_before_the_refresh_starts_is_an_error(server: FakeEndpoint) -> None:
+async def test_a_blocking_call_of_a_listener_before_the_refresh_starts_is_an_error(server: MockProvider) -> None:
     """It would wait for what starts when the listener returns; the refresh itself goes on."""
     errors: list[TokenError] = []
 
@@ -131,7 +131,7 @@ async def test_a_blocking_call_of_a_listener_before_the_refresh_starts_is_an_err
 
     auth = OAuth2Auth(server.config(token_timeout=0.5), transport=server, on_event=listen)
     assert (await auth.token()).access_token == "token-1"
-    assert (len(errors), server.calls) == (1, 1)
+    assert (len(errors), server.token_requests) == (1, 1)
 
 
 # Processes
@@ -163,54 +163,53 @@ def _in_child(call: Callable[[], bytes]) -> bytes:
 class TestFork:
     """A child of os.fork has the memory of its parent, and none of its threads."""
 
-    def test_the_child_uses_the_parents_token(self, server: FakeEndpoint) -> None:
+    def test_the_child_uses_the_parents_token(self, server: MockProvider) -> None:
         """A valid token needs no request."""
-        source = server.source()
+        source = source_of(server)
         source.token_sync()
-        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: access_token_of(source.get_sync()).encode()) == b"token-1"
 
-    def test_the_child_does_not_share_a_flight(self, server: FakeEndpoint) -> None:
+    def test_the_child_does_not_share_a_flight(self, server: MockProvider) -> None:
         """The refresh runs in the parent: the child starts another."""
-        source = server.source()
-        server.hold()
+        source = source_of(server)
+        server.hold_tokens()
         (waiter,) = in_threads(source.get_sync)
-        assert server.arrived.wait(PATIENCE)
+        assert server.wait_for_token_request_sync(PATIENCE)
 
         def call() -> bytes:
-            server._lock = threading.Lock()
-            server._gate = None
-            server.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
-            return name(source.get_sync()).encode()
+            server.release_tokens()
+            server.token_responses.append(httpx.Response(200, json={"access_token": "childs-own"}))
+            return access_token_of(source.get_sync()).encode()
 
         assert _in_child(call) == b"childs-own"
-        server.release()
-        assert name(waiter.result(PATIENCE)) == "token-1"
+        server.release_tokens()
+        assert access_token_of(waiter.result(PATIENCE)) == "token-1"
 
     def test_the_child_does_not_send_what_the_parent_is_sending(self, clock: FakeClock) -> None:
         """A refresh token on its way counts as sent: the child uses the grant instead, and waits for nobody."""
-        provider = FakeProvider()
-        source = provider.source(Password(username="u", password="p"), clock)
+        provider = refreshing_mock()
+        source = granted_source_of(provider, Password(username="u", password="p"), clock)
         source.token_sync()
         clock.advance(3601)
-        provider.hold()
+        provider.hold_tokens(issued=True)
         (waiter,) = in_threads(source.token_sync)
-        assert provider.arrived.wait(PATIENCE)
+        assert provider.wait_for_token_request_sync(PATIENCE)
 
         def call() -> bytes:
-            provider.reset()
+            provider.release_tokens()
             source.token_sync()
-            return " ".join(provider.asked).encode()
+            return " ".join(refresh_tokens_or_grants(provider)).encode()
 
         assert _in_child(call) == b"password r1 password"
-        provider.release()
+        provider.release_tokens()
         assert waiter.result(PATIENCE).access_token == "a2"
 
-    def test_a_future_that_another_thread_held_does_not_hold_the_child(self, server: FakeEndpoint) -> None:
+    def test_a_future_that_another_thread_held_does_not_hold_the_child(self, server: MockProvider) -> None:
         """The child drops the refresh of its parent, and touches nothing of it."""
-        source = server.source()
-        server.hold()
+        source = source_of(server)
+        server.hold_tokens()
         (waiter,) = in_threads(source.get_sync)
-        assert server.arrived.wait(PATIENCE)
+        assert server.wait_for_token_request_sync(PATIENCE)
         pending, locked, unlock = source.cache.pending, Gate(), Gate()
         assert pending is not None
 
@@ -220,21 +219,21 @@ class TestFork:
                 unlock.wait(PATIENCE)
 
         def call() -> bytes:
-            server.reset()
-            server.plan.append(httpx.Response(200, json={"access_token": "childs-own"}))
-            return name(source.get_sync()).encode()
+            server.release_tokens()
+            server.token_responses.append(httpx.Response(200, json={"access_token": "childs-own"}))
+            return access_token_of(source.get_sync()).encode()
 
         (holder,) = in_threads(keep_the_lock)
         assert locked.wait(PATIENCE)
         assert _in_child(call) == b"childs-own"
         unlock.set()
         holder.result(PATIENCE)
-        server.release()
-        assert name(waiter.result(PATIENCE)) == "token-1"
+        server.release_tokens()
+        assert access_token_of(waiter.result(PATIENCE)) == "token-1"
 
-    def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, server: FakeEndpoint) -> None:
+    def test_a_lock_that_another_thread_held_does_not_hold_the_child(self, server: MockProvider) -> None:
         """That thread does not exist in the child, so it would never release it."""
-        source = server.source()
+        source = source_of(server)
         locked, unlock = Gate(), Gate()
 
         def keep_the_lock() -> None:
@@ -244,13 +243,13 @@ class TestFork:
 
         (holder,) = in_threads(keep_the_lock)
         assert locked.wait(PATIENCE)
-        assert _in_child(lambda: name(source.get_sync()).encode()) == b"token-1"
+        assert _in_child(lambda: access_token_of(source.get_sync()).encode()) == b"token-1"
         unlock.set()
         holder.result(PATIENCE)
 
-    def test_the_child_can_run_an_event_loop_of_its_own(self, server: FakeEndpoint, clock: FakeClock) -> None:
+    def test_the_child_can_run_an_event_loop_of_its_own(self, server: MockProvider, clock: FakeClock) -> None:
         """The loop of the parent is not used."""
-        source = server.source(clock)
+        source = source_of(server, clock)
         asyncio.run(source.token())
         clock.advance(3600)
-        assert _in_child(lambda: name(asyncio.run(source.get())).encode()) == b"token-2"
+        assert _in_child(lambda: access_token_of(asyncio.run(source.get())).encode()) == b"token-2"

@@ -21,116 +21,119 @@ from seic import (
     TokenRequestRefused,
 )
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
+from tests._support.mocks import refresh_tokens_or_grants, refreshing_mock, uses_of
 from tests._support.renewals import LATER, SOON, background, code, password
+from tests._support.sources import granted_source_of
 
 
 async def test_a_login_lives_on_by_its_refresh_tokens() -> None:
     """The code is used once, and then each refresh token once, as the provider rotates them."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code(), clock)
     for _ in range(4):
         await source.token()
         clock.advance(LATER)
-    assert provider.asked == ["authorization_code", "r1", "r2", "r3"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1", "r2", "r3"]
 
 
 def test_a_blocking_login_lives_on_by_its_refresh_tokens() -> None:
     """The blocking twin behaves the same."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code(), clock)
     for _ in range(3):
         source.token_sync()
         clock.advance(LATER)
-    assert provider.asked == ["authorization_code", "r1", "r2"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1", "r2"]
 
 
 async def test_a_refresh_token_that_is_not_rotated() -> None:
     """A refresh token without a successor is used repeatedly (RFC 6749 §6)."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.rotates = False
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.reusable_refresh_tokens = True
+    source = granted_source_of(provider, code(), clock)
     for _ in range(3):
         await source.token()
         clock.advance(LATER)
-    assert provider.asked == ["authorization_code", "r1", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1", "r1"]
 
 
 async def test_a_crowd_spends_a_refresh_token_once() -> None:
     """Two hundred callers with an expired token cause one refresh."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code(), clock)
     await source.token()
     clock.advance(LATER)
     tokens = await asyncio.gather(*(source.token() for _ in range(200)))
     assert {token.access_token for token in tokens} == {"a2"}
-    assert provider.uses == {"r1": 1}
+    assert uses_of(provider) == {"r1": 1}
 
 
 async def test_a_refused_refresh_falls_back_to_the_grant() -> None:
     """The password is sent in the same call, and the refused token never again."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(password(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, password(), clock)
     await source.token()
     clock.advance(LATER)
-    provider.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
-    provider.plan.append(httpx.Response(503))
+    provider.token_responses.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    provider.token_responses.append(httpx.Response(503))
     await source.token()
-    assert provider.asked == ["password", "r1", "password", "password"]
+    assert refresh_tokens_or_grants(provider) == ["password", "r1", "password", "password"]
 
 
 async def test_a_refused_client_does_not_spend_the_password() -> None:
     """A refused client is the final error, and nothing else is sent with the same credentials."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(password(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, password(), clock)
     await source.token()
     clock.advance(LATER)
-    provider.plan.append(httpx.Response(401, json={"error": "invalid_client"}))
+    provider.token_responses.append(httpx.Response(401, json={"error": "invalid_client"}))
     with pytest.raises(TokenRequestRefused) as caught:
         await source.token()
     assert caught.value.code == "invalid_client"
-    assert provider.asked == ["password", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["password", "r1"]
     clock.advance(60)
     await source.token()
-    assert provider.asked == ["password", "r1", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["password", "r1", "r1"]
 
 
 async def test_a_refused_refresh_of_a_login() -> None:
     """The error says that a login is required, with the provider's message, and nothing more is sent."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code(), clock)
     await source.token()
     clock.advance(LATER)
-    provider.plan.append(httpx.Response(400, json={"error": "invalid_grant", "error_description": "session over"}))
+    provider.token_responses.append(
+        httpx.Response(400, json={"error": "invalid_grant", "error_description": "session over"})
+    )
     with pytest.raises(TokenRequestRefused, match=r"login required.*session over") as caught:
         await source.token()
     assert (caught.value.code, caught.value.status) == ("login_required", 400)
     clock.advance(600)
     with pytest.raises(TokenRequestRefused, match="login required"):
         await source.token()
-    assert provider.asked == ["authorization_code", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1"]
 
 
 async def test_a_login_without_refresh_tokens() -> None:
     """It ends in the error that a login is required."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.refreshable = False
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.refresh_tokens = False
+    source = granted_source_of(provider, code(), clock)
     await source.token()
     clock.advance(LATER)
     with pytest.raises(TokenRequestRefused, match="login required"):
         await source.token()
-    assert provider.asked == ["authorization_code"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code"]
 
 
 async def test_client_credentials_are_requested_again() -> None:
     """There is no refresh although the provider sends refresh tokens (RFC 6749 §4.4.3)."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(ClientCredentials(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, ClientCredentials(), clock)
     await source.token()
     clock.advance(LATER)
     await source.token()
-    assert provider.asked == ["client_credentials", "client_credentials"]
+    assert refresh_tokens_or_grants(provider) == ["client_credentials", "client_credentials"]
 
 
 def _documents() -> Callable[[], bytes]:
@@ -157,9 +160,9 @@ def _passwords() -> Callable[[], str]:
 )
 async def test_a_callable_renews_a_token_by_itself(grant: Callable[[], Grant], field: str) -> None:
     """Each renewal calls it once."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.refreshable = False
-    source = provider.source(grant(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.refresh_tokens = False
+    source = granted_source_of(provider, grant(), clock)
     for _ in range(3):
         await source.token()
         clock.advance(LATER)
@@ -169,9 +172,9 @@ async def test_a_callable_renews_a_token_by_itself(grant: Callable[[], Grant], f
 @pytest.mark.parametrize("wish", [True, False])
 async def test_other_sessions_end_only_when_asked(wish: bool) -> None:
     """`endOtherSessions` is in token request and refresh if it was set, and nowhere else."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     grant = AuthorizationCode(code="code-1", end_other_sessions=wish)
-    source = provider.source(grant, clock, provider=SEI_PLATFORM)
+    source = granted_source_of(provider, grant, clock, provider=SEI_PLATFORM)
     await source.token()
     clock.advance(LATER)
     await source.token()
@@ -180,24 +183,24 @@ async def test_other_sessions_end_only_when_asked(wish: bool) -> None:
 
 async def test_a_renewal_ahead_that_hangs_blocks_nobody() -> None:
     """Calls continue with the valid token during its refresh, and there is no second refresh."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code(), clock)
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code(), clock)
     await source.token()
     clock.advance(SOON)
-    provider.hold()
+    provider.hold_tokens(issued=True)
     for _ in range(5):
         assert (await source.token()).access_token == "a1"
-    provider.release()
+    provider.release_tokens()
     await background(source)
     assert (await source.token()).access_token == "a2"
-    assert provider.uses == {"r1": 1}
+    assert uses_of(provider) == {"r1": 1}
 
 
 async def test_someone_else_spends_and_never_ends() -> None:
     """A caller who waits for another use gets an error in time, and does not send the token."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
     grant = RefreshToken(refresh_token="r0")
-    source = provider.source(grant, clock, store=store)
+    source = granted_source_of(provider, grant, clock, store=store)
     source._memory.begin("r0")
     clock.advance(LATER)
     object.__setattr__(source.endpoint, "timeout", 0.01)

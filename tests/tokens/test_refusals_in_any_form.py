@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from seic import AsyncClient, Grant, Password, RefreshToken, SeicError, TokenRequestRefused
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
+from tests._support.mocks import refresh_tokens_or_grants, refreshing_mock
 
 #: Longer than the first pause after a refusal, and longer than the longest.
 A_MINUTE, TEN_MINUTES = 60.0, 600.0
@@ -17,7 +18,7 @@ A_MINUTE, TEN_MINUTES = 60.0, 600.0
 _APIGEE_CLIENT = {"fault": {"faultstring": "f", "detail": {"errorcode": "oauth.v2.InvalidClientIdentifier"}}}
 
 
-def _client(provider: FakeProvider, clock: FakeClock, grant: Grant | None = None) -> AsyncClient:
+def _client(provider: MockProvider, clock: FakeClock, grant: Grant | None = None) -> AsyncClient:
     config = provider.config() if grant is None else provider.config(grant=grant)
     return AsyncClient(config, transport=provider, clock=clock.clock)
 
@@ -40,15 +41,15 @@ def _reply(status: int, body: Any) -> httpx.Response:
 )
 async def test_a_dead_refresh_token_is_sent_once(status: int, body: dict[str, Any]) -> None:
     """It is a refusal under any status, and no later call sends the token again."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(status, body))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(status, body))
     async with _client(provider, clock) as client:
         for expected in (status, None, None):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert (caught.value.status, caught.value.code) == (expected, "login_required")
             clock.advance(TEN_MINUTES)
-    assert provider.asked == ["r0"]
+    assert refresh_tokens_or_grants(provider) == ["r0"]
 
 
 @pytest.mark.parametrize(
@@ -70,32 +71,32 @@ async def test_a_dead_refresh_token_is_sent_once(status: int, body: dict[str, An
 )
 async def test_a_success_without_a_token_is_a_refusal(body: dict[str, Any]) -> None:
     """It is refused and paused in any form: in four seconds one request is sent."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.extend(_reply(200, body) for _ in range(9))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.extend(_reply(200, body) for _ in range(9))
     async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
         for _ in range(8):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert caught.value.status == 200
             clock.advance(0.5)
-        assert provider.asked == ["password"]
+        assert refresh_tokens_or_grants(provider) == ["password"]
         clock.advance(30)
         with pytest.raises(TokenRequestRefused):
             await client.token()
-    assert provider.asked == ["password"] * 2
+    assert refresh_tokens_or_grants(provider) == ["password"] * 2
 
 
 @pytest.mark.parametrize("body", [{}, {"token_type": "Bearer", "expires_in": 3600}], ids=["empty", "without the token"])
 async def test_a_success_that_lacks_only_the_token_is_paused_too(body: dict[str, Any]) -> None:
     """It says nothing of a refusal, but the same request will get the same answer."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.extend(_reply(200, body) for _ in range(9))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.extend(_reply(200, body) for _ in range(9))
     async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
         for _ in range(8):
             with pytest.raises(SeicError, match="access_token is missing"):
                 await client.token()
             clock.advance(0.5)
-    assert provider.asked == ["password"]
+    assert refresh_tokens_or_grants(provider) == ["password"]
 
 
 @pytest.mark.parametrize(
@@ -128,18 +129,18 @@ async def test_a_success_that_lacks_only_the_token_is_paused_too(body: dict[str,
 )
 async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, body: Any) -> None:
     """It is paused, and then the same refresh token gets a token: nobody has to log in."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(status, body))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(status, body))
     async with _client(provider, clock) as client:
         for _ in range(3):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert caught.value.code != "login_required"
             clock.advance(1)
-        assert provider.asked == ["r0"]
+        assert refresh_tokens_or_grants(provider) == ["r0"]
         clock.advance(A_MINUTE)
         await client.token()
-    assert provider.asked == ["r0", "r0"]
+    assert refresh_tokens_or_grants(provider) == ["r0", "r0"]
 
 
 @pytest.mark.parametrize(
@@ -161,8 +162,8 @@ async def test_a_refused_client_does_not_use_up_the_refresh_token(status: int, b
 )
 async def test_a_refused_grant_uses_it_up(body: Any) -> None:
     """The body is about the refresh token, in any words."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(400, body))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(400, body))
     async with _client(provider, clock) as client:
         with pytest.raises(TokenRequestRefused) as caught:
             await client.token()
@@ -183,22 +184,22 @@ async def test_a_refused_grant_uses_it_up(body: Any) -> None:
 @pytest.mark.parametrize("status", [200, 400])
 async def test_a_refusal_in_no_json_object_uses_it_up(status: int, body: bytes) -> None:
     """The refresh token is sent once."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(status, body))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(status, body))
     async with _client(provider, clock) as client:
         for expected in (status, None, None):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert (caught.value.status, caught.value.code) == (expected, "login_required")
             clock.advance(TEN_MINUTES)
-    assert provider.asked == ["r0"]
+    assert refresh_tokens_or_grants(provider) == ["r0"]
 
 
 async def test_a_challenge_without_a_body_is_a_refusal() -> None:
     """Its code and words count like those of a body."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     challenge = 'Bearer realm="x", error="invalid_grant", error_description="expired"'
-    provider.plan.append(httpx.Response(401, headers={"WWW-Authenticate": challenge}))
+    provider.token_responses.append(httpx.Response(401, headers={"WWW-Authenticate": challenge}))
     async with _client(provider, clock) as client:
         with pytest.raises(TokenRequestRefused, match="expired") as caught:
             await client.token()
@@ -208,18 +209,18 @@ async def test_a_challenge_without_a_body_is_a_refusal() -> None:
 @pytest.mark.parametrize("code", ["slow_down", "quota_exceeded", "DailyLimitReached", "too_many_attempts"])
 async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
     """It is paused like a refusal, since an account may be locked; then the same refresh token gets a token."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(200, {"error": code}))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(200, {"error": code}))
     async with _client(provider, clock) as client:
         for _ in range(3):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert caught.value.code == code
             clock.advance(1)
-        assert provider.asked == ["r0"]
+        assert refresh_tokens_or_grants(provider) == ["r0"]
         clock.advance(A_MINUTE)
         await client.token()
-    assert provider.asked == ["r0", "r0"]
+    assert refresh_tokens_or_grants(provider) == ["r0", "r0"]
 
 
 @pytest.mark.parametrize(
@@ -233,36 +234,36 @@ async def test_a_limit_under_200_does_not_use_it_up(code: str) -> None:
 )
 async def test_a_refused_client_in_no_json_object_is_paused(body: bytes, code: str | None) -> None:
     """In four seconds one request is sent."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.extend(_reply(200, body) for _ in range(9))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.extend(_reply(200, body) for _ in range(9))
     async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
         for _ in range(8):
             with pytest.raises(TokenRequestRefused) as caught:
                 await client.token()
             assert (caught.value.status, caught.value.code) == (200, code)
             clock.advance(0.5)
-    assert provider.asked == ["password"]
+    assert refresh_tokens_or_grants(provider) == ["password"]
 
 
 @pytest.mark.parametrize("code", ["invalid_request", "gateway.authentication.failure", "something_new"])
 async def test_an_error_that_names_neither(code: str) -> None:
     """A grant that can be repeated takes over at once; if there is none, the refresh token stays usable."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     refused = {"code": code, "message": "no"}
     async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
         await client.token()
-        provider.plan.append(_reply(400, refused))
+        provider.token_responses.append(_reply(400, refused))
         await client.token(force=True)
-    assert provider.asked == ["password", "r1", "password"]
-    provider = FakeProvider()
-    provider.plan.append(_reply(400, refused))
+    assert refresh_tokens_or_grants(provider) == ["password", "r1", "password"]
+    provider = refreshing_mock()
+    provider.token_responses.append(_reply(400, refused))
     async with _client(provider, clock, RefreshToken(refresh_token="r0")) as client:
         with pytest.raises(TokenRequestRefused) as caught:
             await client.token()
         assert caught.value.code == code
         clock.advance(A_MINUTE)
         await client.token()
-    assert provider.asked == ["r0", "r0"]
+    assert refresh_tokens_or_grants(provider) == ["r0", "r0"]
 
 
 @pytest.mark.parametrize(
@@ -288,16 +289,16 @@ async def test_an_error_that_names_neither(code: str) -> None:
 )
 async def test_an_outage_is_no_refusal(status: int, body: Any) -> None:
     """The endpoint is asked again within a second of its recovery."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.append(_reply(status, body))
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.append(_reply(status, body))
     async with _client(provider, clock) as client:
-        provider.plan.extend([] if status == 404 else [_reply(status, body)])
+        provider.token_responses.extend([] if status == 404 else [_reply(status, body)])
         with pytest.raises(SeicError):
             await client.token()
-        provider.plan.clear()
+        provider.token_responses.clear()
         clock.advance(1)
         await client.token()
-    assert set(provider.asked) == {"r0"}
+    assert set(refresh_tokens_or_grants(provider)) == {"r0"}
 
 
 @pytest.mark.parametrize(
@@ -310,8 +311,8 @@ async def test_an_outage_is_no_refusal(status: int, body: Any) -> None:
 )
 async def test_advice_is_for_a_code_in_any_spelling(status: int, body: dict[str, str], advice: str) -> None:
     """The advice is that of the RFC's code; the error has the provider's spelling."""
-    provider, clock = FakeProvider(), FakeClock()
-    provider.plan.extend([_reply(status, body)] * 2)
+    provider, clock = refreshing_mock(), FakeClock()
+    provider.token_responses.extend([_reply(status, body)] * 2)
     async with _client(provider, clock, Password(username="u", password="hunter2")) as client:
         with pytest.raises(TokenRequestRefused, match=advice) as caught:
             await client.token()

@@ -255,6 +255,7 @@ async def test_a_refused_revocation_does_not_keep_the_others_from_the_provider()
             await client.revoke()
         await client.revoke()
     assert caught.value.code == "unsupported_token_type"
+    assert "does not revoke or describe tokens of this kind" in str(caught.value)
     assert [form["token"] for _, form in recorder.sent] == ["refresh-1", "access-1"]
 
 

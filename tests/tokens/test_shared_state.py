@@ -12,10 +12,8 @@ import httpx
 import pytest
 
 import seic
-from seic.testing import MockClocks
-from tests._support.fakes.dpop import FakeDPoPProvider
-from tests._support.fakes.gateway import FakeGateway
-from tests._support.fakes.server import FakeServer
+from seic.testing import MockClocks, MockProvider
+from tests._support.mocks import dpop_mock, gateway_mock
 
 KEY = "the key of all processes, 32 letters"
 MINUTE = 60.0
@@ -52,7 +50,7 @@ class CountingStore(seic.FileStore):
 class Process:
     """One client of a folder of tokens."""
 
-    def __init__(self, server: FakeServer, folder: Path, clocks: MockClocks, **settings: Any) -> None:
+    def __init__(self, server: MockProvider, folder: Path, clocks: MockClocks, **settings: Any) -> None:
         self.store = CountingStore(folder)
         config = server.config(store=self.store, **settings)
         self.client = seic.AsyncClient(config, transport=server, clock=clocks.clock)
@@ -71,13 +69,13 @@ def clocks() -> MockClocks:
 
 
 @pytest.fixture
-def gateway() -> FakeGateway:
+def gateway() -> MockProvider:
     """Return a gateway whose tokens end half an hour after their last use, or after a day."""
-    return FakeGateway(expires_in=86_400)
+    return gateway_mock(expires_in=86_400)
 
 
 async def test_a_token_that_another_process_uses_is_not_idle(
-    gateway: FakeGateway, tmp_path: Path, clocks: MockClocks
+    gateway: MockProvider, tmp_path: Path, clocks: MockClocks
 ) -> None:
     """Neither for a process that has it, nor for one that starts later."""
     one, other = Process(gateway, tmp_path, clocks), Process(gateway, tmp_path, clocks)
@@ -89,10 +87,10 @@ async def test_a_token_that_another_process_uses_is_not_idle(
     await other.call()
     await Process(gateway, tmp_path, clocks).call()
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
-async def test_a_token_that_no_process_uses_is_idle(gateway: FakeGateway, tmp_path: Path, clocks: MockClocks) -> None:
+async def test_a_token_that_no_process_uses_is_idle(gateway: MockProvider, tmp_path: Path, clocks: MockClocks) -> None:
     """The last use is shared, not the belief that it is in use."""
     one, other = Process(gateway, tmp_path, clocks), Process(gateway, tmp_path, clocks)
     for _ in range(10):
@@ -102,11 +100,11 @@ async def test_a_token_that_no_process_uses_is_idle(gateway: FakeGateway, tmp_pa
     await other.call()
     await one.call()
 
-    assert gateway.tokens == 2
+    assert gateway.issued_tokens == 2
 
 
 async def test_jobs_that_start_now_and_then_keep_a_token_in_use(
-    gateway: FakeGateway, tmp_path: Path, clocks: MockClocks
+    gateway: MockProvider, tmp_path: Path, clocks: MockClocks
 ) -> None:
     """Each ends before it compares its token with the stored one, and saves its use when it is closed."""
     for _ in range(12):
@@ -115,10 +113,10 @@ async def test_jobs_that_start_now_and_then_keep_a_token_in_use(
         await job.client.aclose()
         clocks.advance(10 * MINUTE)
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
-def test_a_blocking_job_saves_its_use(gateway: FakeGateway, tmp_path: Path, clocks: MockClocks) -> None:
+def test_a_blocking_job_saves_its_use(gateway: MockProvider, tmp_path: Path, clocks: MockClocks) -> None:
     """As an async one does."""
     for _ in range(6):
         config = gateway.config(store=seic.FileStore(tmp_path, key=KEY))
@@ -126,10 +124,12 @@ def test_a_blocking_job_saves_its_use(gateway: FakeGateway, tmp_path: Path, cloc
             assert client.get("/api").is_success
         clocks.advance(10 * MINUTE)
 
-    assert gateway.tokens == 1
+    assert gateway.issued_tokens == 1
 
 
-async def test_a_use_is_written_once_a_minute_at_most(gateway: FakeGateway, tmp_path: Path, clocks: MockClocks) -> None:
+async def test_a_use_is_written_once_a_minute_at_most(
+    gateway: MockProvider, tmp_path: Path, clocks: MockClocks
+) -> None:
     """A call every second; the first save is the token's."""
     process = Process(gateway, tmp_path, clocks)
     for _ in range(20 * 60):
@@ -141,7 +141,7 @@ async def test_a_use_is_written_once_a_minute_at_most(gateway: FakeGateway, tmp_
 
 
 async def test_a_provider_without_idle_lifetime_costs_no_save(
-    gateway: FakeGateway, tmp_path: Path, clocks: MockClocks
+    gateway: MockProvider, tmp_path: Path, clocks: MockClocks
 ) -> None:
     """Nothing is written or read that nobody needs: the token, and its refusal, are the only entries."""
     process = Process(gateway, tmp_path, clocks, provider=attrs.evolve(seic.SEI_GATEWAY, idle_lifetime=None))
@@ -155,7 +155,7 @@ async def test_a_provider_without_idle_lifetime_costs_no_save(
 
 
 async def test_the_first_use_of_a_token_is_not_written(
-    gateway: FakeGateway, tmp_path: Path, clocks: MockClocks
+    gateway: MockProvider, tmp_path: Path, clocks: MockClocks
 ) -> None:
     """Its request counts as a use for all."""
     process = Process(gateway, tmp_path, clocks)
@@ -196,17 +196,17 @@ class _Forging(seic.MemoryStore):
 )
 async def test_a_forged_entry_is_ignored(extra: dict[str, Any]) -> None:
     """No value of it reaches a header or a deadline."""
-    provider = FakeDPoPProvider()
+    provider = dpop_mock()
     store = _Forging(extra)
     config = provider.config(store=store)
     store.token_key = config.store_key(None)
     async with seic.AsyncClient(config, transport=provider) as client:
         assert (await client.get("/api")).is_success
 
-    assert [proof.get("nonce") for proof in provider.proofs] == [None, None]
+    assert [proof.get("nonce") for proof in provider.dpop_proofs] == [None, None]
 
 
-async def test_a_forged_use_makes_no_token_immortal(gateway: FakeGateway, clocks: MockClocks) -> None:
+async def test_a_forged_use_makes_no_token_immortal(gateway: MockProvider, clocks: MockClocks) -> None:
     """A use in the future, as of a clock that is ahead, counts as one of now."""
     digest = hashlib.sha256(b"token-1").hexdigest()
     store = _Forging({"token": digest, "used_at": 1e300})
@@ -216,36 +216,37 @@ async def test_a_forged_use_makes_no_token_immortal(gateway: FakeGateway, clocks
         for minutes in (0, HALF_AN_HOUR, HALF_AN_HOUR):
             clocks.advance(minutes * MINUTE)
             await client.token()
-        assert gateway.tokens == 1
+        assert gateway.issued_tokens == 1
         store.forged = {"token": digest, "used_at": clocks.wall - HALF_AN_HOUR * MINUTE}
         clocks.advance(HALF_AN_HOUR * MINUTE)
         await client.token()
 
-    assert gateway.tokens == 2
+    assert gateway.issued_tokens == 2
 
 
 async def test_a_process_starts_with_the_nonces_of_others(tmp_path: Path, clocks: MockClocks) -> None:
     """Its first request of the API, and its first token request, are sent once (RFC 9449 §8)."""
-    provider, dpop_key = FakeDPoPProvider(), tmp_path / "key.pem"
+    provider, dpop_key = dpop_mock(), tmp_path / "key.pem"
     dpop_key.write_text(_new_key())
-    provider.nonces = {provider.token_path: "nonce-1", "/api": "nonce-2"}
+    provider.require_nonce("/oauth/v2/token", "nonce-1")
+    provider.require_nonce("/api", "nonce-2")
     first = Process(provider, tmp_path / "store", clocks, dpop=seic.DPoP(key=dpop_key))
     await first.call()
     await first.client.aclose()
-    assert provider.refused == 2
+    assert provider.nonce_challenges == 2
 
     for _ in range(3):
         later = Process(provider, tmp_path / "store", clocks, dpop=seic.DPoP(key=dpop_key))
         await later.call()
         await later.client.token(force=True)
         await later.client.aclose()
-    assert provider.refused == 2
+    assert provider.nonce_challenges == 2
 
     # A nonce that the server no longer takes costs one more request, as without the entry.
-    provider.nonces["/api"] = "nonce-3"
+    provider.require_nonce("/api", "nonce-3")
     later = Process(provider, tmp_path / "store", clocks, dpop=seic.DPoP(key=dpop_key))
     await later.call()
-    assert provider.refused == 3
+    assert provider.nonce_challenges == 3
 
 
 def _new_key() -> str:

@@ -25,9 +25,10 @@ from seic import (
 )
 from seic._tokens import single_use
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.server import PATIENCE
+from tests._support.mocks import PATIENCE, refresh_tokens_or_grants, refreshing_mock
+from tests._support.sources import granted_source_of
 
 LATER = 3_601.0
 REFUSED = {"error": "invalid_grant", "error_description": "no such thing"}
@@ -44,7 +45,7 @@ def restart() -> None:
     single_use._of_clients.clear()
 
 
-def sent(provider: FakeProvider) -> list[str]:
+def sent(provider: MockProvider) -> list[str]:
     """Return the secret of each request."""
     return [form.get("refresh_token") or form["code"] for form in provider.forms]
 
@@ -77,58 +78,62 @@ async def test_a_stored_session_does_not_shadow_a_new_login(
     later: float, refreshable: bool, grant: Grant, new: str, restarts: bool
 ) -> None:
     """A new secret is sent, whatever the store has from an earlier login."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    provider.refreshable = refreshable
-    await provider.source(code("code-1"), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    provider.refresh_tokens = refreshable
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     clock.advance(later)
     if restarts:
         restart()
-    assert (await provider.source(grant, clock, store=store).token()).access_token == "a2"
+    assert (await granted_source_of(provider, grant, clock, store=store).token()).access_token == "a2"
     assert sent(provider) == ["code-1", new]
     clock.advance(later)
     if refreshable and later:
         # From here on the new session is used, also after a restart.
         restart()
-        await provider.source(grant, clock, store=store).token()
+        await granted_source_of(provider, grant, clock, store=store).token()
         assert sent(provider)[2:] == ["r2"]
 
 
 async def test_a_session_of_a_token_that_was_had_in_another_way() -> None:
     """Its session gives way to a new refresh token too, and a restart with the same token continues."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
     given = Token(access_token="given", refresh_token="r0", expires_in=3600, obtained_at=clock.wall)
-    await provider.source(ExistingToken(token=given, subject="ann"), clock, store=store).token()
+    await granted_source_of(provider, ExistingToken(token=given, subject="ann"), clock, store=store).token()
     clock.advance(LATER)
-    await provider.source(ExistingToken(token=given, subject="ann"), clock, store=store).token()
+    await granted_source_of(provider, ExistingToken(token=given, subject="ann"), clock, store=store).token()
     restart()
-    assert (await provider.source(ExistingToken(token=given, subject="ann"), clock, store=store).token()) is not given
+    assert (
+        await granted_source_of(provider, ExistingToken(token=given, subject="ann"), clock, store=store).token()
+    ) is not given
     assert sent(provider) == ["r0"]
-    provider.plan.append(httpx.Response(200, json={"access_token": "a9", "expires_in": 3600, "refresh_token": "r9"}))
+    provider.token_responses.append(
+        httpx.Response(200, json={"access_token": "a9", "expires_in": 3600, "refresh_token": "r9"})
+    )
     new = RefreshToken(refresh_token="new", subject="ann")
-    assert (await provider.source(new, clock, store=store).token()).access_token == "a9"
+    assert (await granted_source_of(provider, new, clock, store=store).token()).access_token == "a9"
     assert sent(provider) == ["r0", "new"]
 
 
 @pytest.mark.parametrize("later", [0, LATER], ids=["while it lives", "when it has expired"])
 async def test_a_restart_with_the_same_code(later: float) -> None:
     """The code was used by another process, so it is not sent: the session of the store is used."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    await provider.source(code("code-1"), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     clock.advance(later)
     restart()
-    await provider.source(code("code-1"), clock, store=store).token()
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     assert sent(provider) == ["code-1", "r1"][: 2 if later else 1]
 
 
 async def test_a_restart_with_the_same_code_when_nothing_is_left() -> None:
     """A login is required, and the provider does not see the code twice."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    provider.refreshable = False
-    await provider.source(code("code-1"), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    provider.refresh_tokens = False
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     clock.advance(LATER)
     restart()
     with pytest.raises(TokenRequestRefused, match="login required") as caught:
-        await provider.source(code("code-1"), clock, store=store).token()
+        await granted_source_of(provider, code("code-1"), clock, store=store).token()
     assert caught.value.code == "login_required"
     assert sent(provider) == ["code-1"]
 
@@ -140,12 +145,12 @@ async def test_a_restart_with_the_same_code_when_nothing_is_left() -> None:
 )
 async def test_a_new_login_that_is_refused(later: float, serves: str, asked: list[str]) -> None:
     """The stored session is used: the code may be an old one of a restarted process."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    await provider.source(code("code-1"), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     clock.advance(later)
     restart()
-    provider.plan.append(refused())
-    source = provider.source(code("code-0"), clock, store=store)
+    provider.token_responses.append(refused())
+    source = granted_source_of(provider, code("code-0"), clock, store=store)
     assert (await source.token()).access_token == serves
     assert sent(provider) == asked
     assert (await source.token()).access_token == serves
@@ -154,9 +159,9 @@ async def test_a_new_login_that_is_refused(later: float, serves: str, asked: lis
 
 async def test_a_new_login_that_is_refused_when_nothing_is_stored() -> None:
     """The provider's error is raised after one request, and the refusal is remembered permanently."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(code("code-0"), clock, store=MemoryStore())
-    provider.plan.append(refused())
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, code("code-0"), clock, store=MemoryStore())
+    provider.token_responses.append(refused())
     with pytest.raises(TokenRequestRefused, match="no such thing") as caught:
         await source.token()
     assert (caught.value.status, caught.value.code) == (400, "invalid_grant")
@@ -168,16 +173,16 @@ async def test_a_new_login_that_is_refused_when_nothing_is_stored() -> None:
 
 async def test_a_store_that_forgets_what_began_a_session() -> None:
     """Its session is used while it lasts, and a code with an unknown state is tried."""
-    provider, clock, store = FakeProvider(), FakeClock(), Forgetful()
-    await provider.source(code("code-1"), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), Forgetful()
+    await granted_source_of(provider, code("code-1"), clock, store=store).token()
     restart()
-    await provider.source(code("code-2"), clock, store=store).token()
+    await granted_source_of(provider, code("code-2"), clock, store=store).token()
     clock.advance(LATER)
-    await provider.source(code("code-2"), clock, store=store).token()
+    await granted_source_of(provider, code("code-2"), clock, store=store).token()
     assert sent(provider) == ["code-1", "r1"]
     clock.advance(LATER)
-    provider.plan.append(refused())
-    await provider.source(code("code-2"), clock, store=store).token()
+    provider.token_responses.append(refused())
+    await granted_source_of(provider, code("code-2"), clock, store=store).token()
     assert sent(provider) == ["code-1", "r1", "r2", "code-2"]
 
 
@@ -194,10 +199,10 @@ def refresh_tokens(text: str) -> Callable[[], str]:
 @pytest.mark.parametrize("kind", [RefreshToken, AuthorizationCode])
 async def test_a_callable_whose_token_is_refused(kind: Any, text: str, next_sent: list[str]) -> None:
     """One request is sent, an error is raised, and the refused token is never sent again."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     field = "code" if kind is AuthorizationCode else "refresh_token"
-    source = provider.source(kind(**{field: refresh_tokens(text), "subject": "ann"}), clock)
-    provider.plan.extend(refused() for _ in range(9))
+    source = granted_source_of(provider, kind(**{field: refresh_tokens(text), "subject": "ann"}), clock)
+    provider.token_responses.extend(refused() for _ in range(9))
     with pytest.raises(TokenRequestRefused, match="no such thing"):
         await source.token()
     assert len(provider.forms) == 1
@@ -213,22 +218,22 @@ async def test_a_callable_whose_token_is_refused(kind: Any, text: str, next_sent
 
 async def test_a_callable_is_asked_once_for_each_request() -> None:
     """The claimed token is the one that is sent, although a callable can return another each time."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     asked: list[str] = []
 
     def give() -> str:
         asked.append(f"code-{len(asked) + 1}")
         return asked[-1]
 
-    await provider.source(AuthorizationCode(code=give), clock).token()
+    await granted_source_of(provider, AuthorizationCode(code=give), clock).token()
     assert sent(provider) == asked == ["code-1"]
 
 
 async def test_a_callable_that_fails() -> None:
     """The error names the setting, and nothing is sent."""
-    provider = FakeProvider()
+    provider = refreshing_mock()
     with pytest.raises(ConfigurationError) as caught:
-        await provider.source(RefreshToken(refresh_token=lambda: "")).token()
+        await granted_source_of(provider, RefreshToken(refresh_token=lambda: "")).token()
     assert caught.value.field == "grant.refresh_token"
     assert provider.forms == []
 
@@ -247,16 +252,16 @@ async def test_a_callable_that_fails() -> None:
 @pytest.mark.parametrize("shares_store", [True, False], ids=["one store", "no store"])
 async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shares_store: bool) -> None:
     """Two sources with the same secret send it once, concurrently and later."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     options = {"store": MemoryStore()} if shares_store else {}
-    one, other = (provider.source(grant(), clock, **options) for _ in range(2))
-    provider.hold()
+    one, other = (granted_source_of(provider, grant(), clock, **options) for _ in range(2))
+    provider.hold_tokens(issued=True)
     first = asyncio.create_task(one.token())
-    assert await provider.arrived.wait_async(PATIENCE)
+    assert await provider.wait_for_token_request(PATIENCE)
     second = asyncio.create_task(other.token())
     for _ in range(20):  # steps of the loop, more than the second needs until it waits
         await asyncio.sleep(0)
-    provider.release()
+    provider.release_tokens()
     assert (await first).access_token == "a1"
     if shares_store:
         assert (await second).access_token == "a1"
@@ -264,7 +269,7 @@ async def test_equal_grants_spend_a_secret_once(grant: Callable[[], Grant], shar
         with pytest.raises(TokenRequestRefused) as caught:
             await second
         assert caught.value.code == "login_required"
-    assert (len(provider.forms), provider.killed) == (1, set())
+    assert (len(provider.forms), provider.reused_refresh_tokens) == (1, [])
 
 
 class Raced(SingleUseMemory):
@@ -286,8 +291,8 @@ class Raced(SingleUseMemory):
 )
 async def test_somebody_else_was_faster_by_a_hair(state: UseState, asked: list[str]) -> None:
     """The claim counts, not the check before it: a used secret is not sent."""
-    provider, clock = FakeProvider(), FakeClock()
-    source = provider.source(RefreshToken(refresh_token="r0"), clock, memory=Raced(state))
+    provider, clock = refreshing_mock(), FakeClock()
+    source = granted_source_of(provider, RefreshToken(refresh_token="r0"), clock, memory=Raced(state))
     if asked:
         await source.token()
     else:
@@ -319,14 +324,14 @@ async def test_another_client_with_the_same_refresh_token_may_send_it() -> None:
 
 async def test_a_refresh_token_that_the_provider_hands_out_again() -> None:
     """A used value is valid again if the provider itself issues it."""
-    provider, clock = FakeProvider(), FakeClock()
+    provider, clock = refreshing_mock(), FakeClock()
     pair = {"access_token": "a", "token_type": "Bearer", "expires_in": 3600}
-    source = provider.source(seic.Password(username="u", password="p"), clock)
+    source = granted_source_of(provider, seic.Password(username="u", password="p"), clock)
     for refresh_token in ("one", "two", "one", "two"):
-        provider.plan.append(httpx.Response(200, json={**pair, "refresh_token": refresh_token}))
+        provider.token_responses.append(httpx.Response(200, json={**pair, "refresh_token": refresh_token}))
         await source.token()
         clock.advance(LATER)
-    assert provider.asked == ["password", "one", "two", "one"]
+    assert refresh_tokens_or_grants(provider) == ["password", "one", "two", "one"]
 
 
 def test_old_endings_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,27 +13,27 @@ import seic
 from seic import SEI_PLATFORM, AuthorizationCode, Grant, MemoryStore, RefreshToken, Token, TokenRequestRefused
 from seic._tokens.store_guard import PATIENCE
 from tests._support.clocks import FakeClock
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.sources import Direct
+from tests._support.mocks import refresh_tokens_or_grants, refreshing_mock, uses_of
 from tests._support.renewals import LATER, code
+from tests._support.sources import Direct, granted_source_of
 
 
 async def test_two_sources_of_one_store_spend_a_refresh_token_once() -> None:
     """The second waits for the first one's refresh, and loads its token from the store."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
     grant = code()
-    one, other = (provider.source(grant, clock, store=store) for _ in range(2))
+    one, other = (granted_source_of(provider, grant, clock, store=store) for _ in range(2))
     assert (await one.token()).access_token == (await other.token()).access_token == "a1"
     clock.advance(LATER)
-    provider.hold()
+    provider.hold_tokens(issued=True)
     first = asyncio.create_task(one.token())
-    assert await provider.arrived.wait_async(PATIENCE)
+    assert await provider.wait_for_token_request(PATIENCE)
     second = asyncio.create_task(other.token())
     for _ in range(20):  # steps of the loop, more than the second needs until it waits
         await asyncio.sleep(0)
-    provider.release()
+    provider.release_tokens()
     assert (await first).access_token == (await second).access_token == "a2"
-    assert (provider.uses, provider.killed) == ({"r1": 1}, set())
+    assert (uses_of(provider), provider.reused_refresh_tokens) == ({"r1": 1}, [])
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ async def test_two_sources_of_one_store_spend_a_refresh_token_once() -> None:
 )
 async def test_two_sources_of_one_login_without_a_store(grant: Grant) -> None:
     """The second gets an error that a login is required, and the first one's tokens stay valid."""
-    provider, clock = FakeProvider(), FakeClock()
-    one, other = (provider.source(grant, clock) for _ in range(2))
+    provider, clock = refreshing_mock(), FakeClock()
+    one, other = (granted_source_of(provider, grant, clock) for _ in range(2))
     await one.token()
     with pytest.raises(TokenRequestRefused, match="login required") as caught:
         await other.token()
     assert caught.value.code == "login_required"
     clock.advance(LATER)
     await one.token()
-    assert (len(provider.forms), provider.killed) == (2, set())
+    assert (len(provider.forms), provider.reused_refresh_tokens) == (2, [])
 
 
 class SlowStore(MemoryStore):
@@ -72,8 +72,8 @@ class SlowStore(MemoryStore):
 
 async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> None:
     """The old pair is kept until the store has the new one."""
-    provider, clock, store = FakeProvider(), FakeClock(), SlowStore()
-    source = provider.source(code(), clock, store=store)
+    provider, clock, store = refreshing_mock(), FakeClock(), SlowStore()
+    source = granted_source_of(provider, code(), clock, store=store)
     await source.token()
     store.saving.clear()
     store.let.clear()
@@ -94,9 +94,9 @@ async def test_a_rotated_token_is_saved_before_the_old_one_is_forgotten() -> Non
 async def test_a_store_that_hangs_does_not_hold_a_login_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for the store is limited, and the login continues from memory."""
     monkeypatch.setattr("seic._tokens.store_guard.PATIENCE", 0.01)
-    provider, clock, store = FakeProvider(), FakeClock(), SlowStore()
+    provider, clock, store = refreshing_mock(), FakeClock(), SlowStore()
     store.let.clear()
-    source = provider.source(code(), clock, store=store)
+    source = granted_source_of(provider, code(), clock, store=store)
     async with asyncio.timeout(10 * PATIENCE):
         assert (await source.token()).refresh_token == "r1"
     store.let.set()
@@ -104,17 +104,17 @@ async def test_a_store_that_hangs_does_not_hold_a_login_up(monkeypatch: pytest.M
 
 async def test_a_new_process_goes_on_with_the_stored_refresh_token() -> None:
     """A code that another process has used is not sent again, but its refresh token is used."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    await provider.source(code(), clock, store=store).token()
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    await granted_source_of(provider, code(), clock, store=store).token()
     clock.advance(LATER)
-    await provider.source(code(), clock, store=store).token()
-    assert provider.asked == ["authorization_code", "r1"]
+    await granted_source_of(provider, code(), clock, store=store).token()
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1"]
 
 
 async def test_another_process_was_faster() -> None:
     """After a refused refresh, the store has the next token from the other process."""
-    provider, clock, store = FakeProvider(), FakeClock(), MemoryStore()
-    source = provider.source(code(), clock, store=store)
+    provider, clock, store = refreshing_mock(), FakeClock(), MemoryStore()
+    source = granted_source_of(provider, code(), clock, store=store)
     await source.token()
     clock.advance(LATER)
     other = Token(access_token="from-elsewhere", refresh_token="r9", expires_in=3600, obtained_at=clock.wall)
@@ -126,7 +126,7 @@ async def test_another_process_was_faster() -> None:
 
     object.__setattr__(source.endpoint, "transports", Direct(httpx.MockTransport(refuse)))
     assert (await source.token()).access_token == "from-elsewhere"
-    assert provider.asked == ["authorization_code", "r1"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1"]
 
 
 async def test_a_config_with_a_store_demands_a_subject() -> None:

@@ -13,9 +13,11 @@ import pytest
 from seic import MemoryStore, Token
 from seic._tokens.store_guard import StoreGuard
 from seic.events import Event, StoreDegraded
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint, name
+from tests._support.mocks import PATIENCE
 from tests._support.scripted_store import WALL, Store, token
+from tests._support.sources import access_token_of, source_of
 
 
 @pytest.fixture
@@ -36,24 +38,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
 
 
-Obtain = Callable[[FakeEndpoint, Store, list[Event], FakeClock], str]
+Obtain = Callable[[MockProvider, Store, list[Event], FakeClock], str]
 
 
-def _async(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
+def _async(server: MockProvider, store: Store, heard: list[Event], clock: FakeClock) -> str:
     async def main() -> str:
-        source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+        source = source_of(server, clock, store=store, store_key=lambda _: "key", emit=heard.append)
         try:
-            return name(await source.get())
+            return access_token_of(await source.get())
         finally:
             await source.aclose()
 
     return asyncio.run(main())
 
 
-def _blocking(server: FakeEndpoint, store: Store, heard: list[Event], clock: FakeClock) -> str:
-    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+def _blocking(server: MockProvider, store: Store, heard: list[Event], clock: FakeClock) -> str:
+    source = source_of(server, clock, store=store, store_key=lambda _: "key", emit=heard.append)
     try:
-        return name(source.get_sync())
+        return access_token_of(source.get_sync())
     finally:
         source.close()
 
@@ -70,16 +72,16 @@ def obtain(request: pytest.FixtureRequest) -> Obtain:
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_stored_token_spares_the_call(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: MockProvider, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """Another process may have requested it."""
     assert obtain(server, Store(token(), blocking=blocking), heard, clock) == "stored"
-    assert server.calls == 0
+    assert server.token_requests == 0
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_new_token_is_stored(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
+    server: MockProvider, heard: list[Event], clock: FakeClock, obtain: Obtain, blocking: bool
 ) -> None:
     """For other processes; closing waits for it, so that a short script saves its token."""
     store = Store(blocking=blocking)
@@ -116,7 +118,7 @@ class _Evasive(_Plain):
 
 @pytest.mark.parametrize("kind", [_Plain, _Evasive])
 def test_a_store_that_does_not_say_whether_it_blocks_is_taken_to_block(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, kind: type[_Plain]
+    server: MockProvider, heard: list[Event], clock: FakeClock, obtain: Obtain, kind: type[_Plain]
 ) -> None:
     """It is called in a thread of its own."""
     store: Any = kind(token())
@@ -126,7 +128,7 @@ def test_a_store_that_does_not_say_whether_it_blocks_is_taken_to_block(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_claims_not_to_block_holds_no_blocking_caller_up(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock
+    server: MockProvider, heard: list[Event], clock: FakeClock
 ) -> None:
     """All blocking callers share one loop, so it is called in a thread, and waited for briefly."""
     store = Store(token(), blocking=False)
@@ -148,31 +150,31 @@ def test_a_store_that_claims_not_to_block_holds_no_blocking_caller_up(
     ],
 )
 def test_a_stored_token_has_its_age(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
+    server: MockProvider, heard: list[Event], clock: FakeClock, changes: dict[str, Any], usable: bool
 ) -> None:
     """Its lifetime counts from its request, by the wall clock."""
     expected = "stored" if usable else "token-1"
     assert _blocking(server, Store(token(**changes)), heard, clock) == expected
 
 
-def test_a_stored_token_that_nobody_used_for_long_is_dead(server: FakeEndpoint, clock: FakeClock) -> None:
+def test_a_stored_token_that_nobody_used_for_long_is_dead(server: MockProvider, clock: FakeClock) -> None:
     """The last use by other processes is unknown, so its idle time counts from its creation."""
     for age, expected in ((1754, "stored"), (1755, "token-1")):
         store = Store(token(obtained_at=WALL - age))
-        source = server.source(clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
-        assert name(source.get_sync()) == expected
+        source = source_of(server, clock, store=store, store_key=lambda _: "key", idle_lifetime=1800)
+        assert access_token_of(source.get_sync()) == expected
 
 
 def test_a_stored_token_that_was_rejected_is_not_taken_again(
-    server: FakeEndpoint, clock: FakeClock, heard: list[Event]
+    server: MockProvider, clock: FakeClock, heard: list[Event]
 ) -> None:
     """A poisoned store costs one failed call, not each."""
     store = Store(token())
-    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+    source = source_of(server, clock, store=store, store_key=lambda _: "key", emit=heard.append)
     held = source.get_sync()
-    assert name(held) == "stored"
+    assert access_token_of(held) == "stored"
     held.invalidate()
-    assert name(source.get_sync()) == "token-1"
+    assert access_token_of(source.get_sync()) == "token-1"
 
 
 # Content
@@ -218,7 +220,7 @@ class NoToken:
     ],
 )
 def test_what_makes_no_sense_is_not_believed(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
+    server: MockProvider, heard: list[Event], clock: FakeClock, obtain: Obtain, held: Any
 ) -> None:
     """Any program can write to a store; a token is requested as if there were none."""
     assert obtain(server, Store(held), heard, clock) == "token-1"
@@ -231,7 +233,7 @@ def test_what_makes_no_sense_is_not_believed(
 @pytest.mark.parametrize("store", [Store(blocking=True), Store(blocking=False)], ids=["blocking", "at once"])
 @pytest.mark.parametrize("operation", ["load", "save"])
 def test_a_store_that_is_down_costs_a_token_call(
-    server: FakeEndpoint, clock: FakeClock, obtain: Obtain, operation: str, store: Store
+    server: MockProvider, clock: FakeClock, obtain: Obtain, operation: str, store: Store
 ) -> None:
     """The event has the class of the error, not its message, which can contain anything."""
     heard: list[Event] = []
@@ -243,7 +245,7 @@ def test_a_store_that_is_down_costs_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock, obtain: Obtain
+    server: MockProvider, heard: list[Event], clock: FakeClock, obtain: Obtain
 ) -> None:
     """It is not waited for, and not called again while it hangs."""
     store = Store(token())
@@ -256,12 +258,12 @@ def test_a_store_that_hangs_costs_a_moment_and_a_token_call(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_hung_is_asked_again_once_it_answers(
-    server: FakeEndpoint, heard: list[Event], clock: FakeClock
+    server: MockProvider, heard: list[Event], clock: FakeClock
 ) -> None:
     """While it hangs, no further thread is started."""
     store = Store()
     gate = store.hang("load")
-    source = server.source(clock, store=store, store_key=lambda _: "key", emit=heard.append)
+    source = source_of(server, clock, store=store, store_key=lambda _: "key", emit=heard.append)
     source.token_sync()
     clock.advance(3600)
     source.token_sync()
@@ -282,12 +284,12 @@ def test_a_store_that_hung_is_asked_again_once_it_answers(
     assert store.held.access_token == "token-3"
 
 
-def test_nobody_but_the_close_waits_for_a_save(server: FakeEndpoint, clock: FakeClock) -> None:
+def test_nobody_but_the_close_waits_for_a_save(server: MockProvider, clock: FakeClock) -> None:
     """The token is used while the store still writes; a short script ends after that."""
     store = Store()
     gate = store.hang("save")
-    source = server.source(clock, store=store, store_key=lambda _: "key")
-    assert name(source.get_sync()) == "token-1"
+    source = source_of(server, clock, store=store, store_key=lambda _: "key")
+    assert access_token_of(source.get_sync()) == "token-1"
 
     closing = threading.Thread(target=source.close)
     closing.start()
@@ -298,12 +300,12 @@ def test_nobody_but_the_close_waits_for_a_save(server: FakeEndpoint, clock: Fake
     assert store.held.access_token == "token-1"
 
 
-async def test_an_async_close_waits_as_well(server: FakeEndpoint, clock: FakeClock) -> None:
+async def test_an_async_close_waits_as_well(server: MockProvider, clock: FakeClock) -> None:
     """Without blocking its loop."""
     store = Store()
     gate = store.hang("save")
-    source = server.source(clock, store=store, store_key=lambda _: "key")
-    assert name(await source.get()) == "token-1"
+    source = source_of(server, clock, store=store, store_key=lambda _: "key")
+    assert access_token_of(await source.get()) == "token-1"
 
     closing = asyncio.create_task(source.aclose())
     _, still = await asyncio.wait([closing], timeout=0.01)
@@ -314,13 +316,13 @@ async def test_an_async_close_waits_as_well(server: FakeEndpoint, clock: FakeClo
 
 
 async def test_a_close_does_not_wait_for_ever(
-    server: FakeEndpoint, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    server: MockProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that hangs does not keep a program from ending."""
     monkeypatch.setattr("seic._tokens.source._CLOSING", 0.01)
     store = Store()
     gate = store.hang("save")
-    source = server.source(clock, store=store, store_key=lambda _: "key")
+    source = source_of(server, clock, store=store, store_key=lambda _: "key")
     await source.get()
     await source.aclose()
     source.close()
@@ -342,11 +344,11 @@ async def test_calls_of_a_store_come_one_at_a_time_and_in_order(clock: FakeClock
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: FakeEndpoint, clock: FakeClock) -> None:
+async def test_a_loop_that_ends_does_not_wait_for_a_store_that_hangs(server: MockProvider, clock: FakeClock) -> None:
     """asyncio.run joins the loop's own thread pool, so the store has a separate thread."""
     store = Store()
     gate = store.hang("load")
-    source = server.source(clock, store=store, store_key=lambda _: "key")
+    source = source_of(server, clock, store=store, store_key=lambda _: "key")
     await source.token()
     await asyncio.get_running_loop().shutdown_default_executor()
     (thread,) = store.threads

@@ -18,10 +18,10 @@ import pytest
 import trio
 
 import seic
+from seic.testing import MockProvider
 from tests._support.crowds import in_threads
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.token_endpoint import PATIENCE, FakeEndpoint
+from tests._support.gate import Gate
+from tests._support.mocks import PATIENCE, endpoint_mock, refreshing_mock
 
 
 def _seics() -> set[threading.Thread]:
@@ -32,13 +32,14 @@ def _seics() -> set[threading.Thread]:
 
 
 @pytest.mark.parametrize("library", ["asyncio", "trio"])
-def test_an_async_program_has_no_thread_of_seics(server: FakeEndpoint, library: str) -> None:
+def test_an_async_program_has_no_thread_of_seics(server: MockProvider, library: str) -> None:
     """Expect none while a token is requested, with plain credentials and without a blocking store."""
     before, during = _seics(), set[threading.Thread]()
 
     def answer(request: httpx.Request) -> httpx.Response:
         during.update(_seics())
-        return server.answer(request)
+        response: httpx.Response = server.handle_request(request)
+        return response
 
     async def main() -> None:
         config = server.config(store=seic.MemoryStore())
@@ -123,13 +124,14 @@ def test_a_blocking_program_has_one_thread_that_ends() -> None:
 # The user's code
 
 
-def test_an_async_transport_is_called_in_the_callers_loop(server: FakeEndpoint) -> None:
+def test_an_async_transport_is_called_in_the_callers_loop(server: MockProvider) -> None:
     """Expect the loop that the client runs in, in a task that the caller's cancellation does not reach."""
     loops: list[object] = []
 
     async def answer(request: httpx.Request) -> httpx.Response:
         loops.append(asyncio.get_running_loop())
-        return server.answer(request)
+        response: httpx.Response = server.handle_request(request)
+        return response
 
     async def main() -> object:
         async with seic.AsyncClient(server.config(), transport=httpx.MockTransport(answer)) as client:
@@ -139,7 +141,7 @@ def test_an_async_transport_is_called_in_the_callers_loop(server: FakeEndpoint) 
     assert [asyncio.run(main())] == loops
 
 
-def test_a_blocking_transport_that_hangs_holds_up_no_other_client(server: FakeEndpoint) -> None:
+def test_a_blocking_transport_that_hangs_holds_up_no_other_client(server: MockProvider) -> None:
     """Expect it to run outside the loop that blocking callers share."""
     go_on, arrived = Gate(), Gate()
 
@@ -147,7 +149,8 @@ def test_a_blocking_transport_that_hangs_holds_up_no_other_client(server: FakeEn
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             arrived.set()
             assert go_on.wait(PATIENCE)
-            return server.answer(request)
+            response: httpx.Response = server.handle_request(request)
+            return response
 
     hangs = seic.OAuth2Auth(server.config(), transport=Hanging())
     (waiting,) = in_threads(hangs.token_sync)
@@ -158,7 +161,7 @@ def test_a_blocking_transport_that_hangs_holds_up_no_other_client(server: FakeEn
     assert waiting.result(PATIENCE).access_token
 
 
-def test_a_callable_that_hangs_holds_up_no_other_client(server: FakeEndpoint) -> None:
+def test_a_callable_that_hangs_holds_up_no_other_client(server: MockProvider) -> None:
     """Expect it to be called in a thread of its own."""
     go_on, asked = Gate(), Gate()
 
@@ -191,8 +194,8 @@ def test_a_client_authentication_of_the_users_runs_outside_the_shared_loop(call:
             threads.append(threading.current_thread().name)
             super().apply(headers, form, context)
 
-    provider = FakeProvider()
-    transport = httpx.MockTransport(provider.answer)
+    provider = refreshing_mock()
+    transport = httpx.MockTransport(provider.handle_request)
     mine = attrs.evolve(provider.config().provider, client_authentication=Vault())
     auth = seic.OAuth2Auth(provider.config(provider=mine), transport=transport)
     auth.token_sync()
@@ -202,7 +205,7 @@ def test_a_client_authentication_of_the_users_runs_outside_the_shared_loop(call:
 
 
 def test_a_grant_of_the_users_runs_outside_the_shared_loop_when_a_nonce_is_demanded(
-    server: FakeEndpoint,
+    server: MockProvider,
 ) -> None:
     """Expect the second request to be built like the first."""
     threads: list[str] = []
@@ -232,7 +235,7 @@ def test_a_grant_of_the_users_runs_outside_the_shared_loop_when_a_nonce_is_deman
     assert threads == ["seic-call"] * 2
 
 
-async def test_a_callable_that_blocks_leaves_the_event_loop_free(server: FakeEndpoint) -> None:
+async def test_a_callable_that_blocks_leaves_the_event_loop_free(server: MockProvider) -> None:
     """Expect the loop to serve others while a callable runs a command or reads a file."""
     go_on, asked = Gate(), Gate()
 
@@ -250,7 +253,7 @@ async def test_a_callable_that_blocks_leaves_the_event_loop_free(server: FakeEnd
         assert (await waiting).access_token == "token-1"
 
 
-def test_a_coroutine_listener_of_a_blocking_client_holds_up_no_other_client(server: FakeEndpoint) -> None:
+def test_a_coroutine_listener_of_a_blocking_client_holds_up_no_other_client(server: MockProvider) -> None:
     """Expect it to run in an event loop of its own."""
     go_on, called = Gate(), Gate()
 
@@ -266,13 +269,14 @@ def test_a_coroutine_listener_of_a_blocking_client_holds_up_no_other_client(serv
 
 
 @pytest.mark.parametrize("kind", ["async", "blocking"])
-def test_a_token_is_requested_in_the_context_of_the_first_caller(server: FakeEndpoint, kind: str) -> None:
+def test_a_token_is_requested_in_the_context_of_the_first_caller(server: MockProvider, kind: str) -> None:
     """Expect its context variables, by which tracers link the request to the caller's span."""
     variable, seen = contextvars.ContextVar[str]("variable"), list[str | None]()
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(variable.get(None))
-        return server.answer(request)
+        response: httpx.Response = server.handle_request(request)
+        return response
 
     auth = seic.OAuth2Auth(server.config(), transport=httpx.MockTransport(answer))
     context = contextvars.copy_context()
@@ -303,7 +307,7 @@ async def test_a_token_is_not_late_in_a_saturated_loop() -> None:
             await asyncio.sleep(0.001)
         return httpx.Response(200, json={"access_token": "a", "expires_in": 3600})
 
-    config = attrs.evolve(FakeEndpoint().config(), token_timeout=2)
+    config = attrs.evolve(endpoint_mock().config(), token_timeout=2)
     async with seic.AsyncClient(config, transport=httpx.MockTransport(answer)) as client:
         hogging = asyncio.create_task(hog())
         await asyncio.sleep(0)

@@ -11,11 +11,12 @@ from seic import ClientCredentials, Token
 from seic._tokens.single_use import SingleUseMemory
 from seic._tokens.source import CachingTokenSource
 from seic.events import Event, StoreDegraded, StoreRecovered, TokenRefreshStarted
+from seic.testing import MockProvider
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.provider import FakeProvider
-from tests._support.fakes.server import PATIENCE
+from tests._support.gate import Gate
+from tests._support.mocks import PATIENCE, refresh_tokens_or_grants, refreshing_mock
 from tests._support.scripted_store import Store
+from tests._support.sources import granted_source_of
 
 #: A look in the background, and one that a request waits for, in seconds after the last one.
 SOON, AT_LAST = 16.0, 31.0
@@ -51,10 +52,10 @@ Process = Callable[[], CachingTokenSource]
 
 
 @pytest.fixture
-def provider() -> FakeProvider:
+def provider() -> MockProvider:
     """Return a provider without refresh tokens."""
-    provider = FakeProvider()
-    provider.refreshable = False
+    provider = refreshing_mock()
+    provider.refresh_tokens = False
     return provider
 
 
@@ -71,12 +72,12 @@ def heard() -> list[Event]:
 
 
 @pytest.fixture
-def process(provider: FakeProvider, clock: FakeClock, store: Claiming, heard: list[Event]) -> Process:
+def process(provider: MockProvider, clock: FakeClock, store: Claiming, heard: list[Event]) -> Process:
     """Return a function that creates a source, as another process would."""
 
     def create() -> CachingTokenSource:
         grant, memory = ClientCredentials(), SingleUseMemory()
-        return provider.source(grant, clock, store=store, memory=memory, emit=heard.append)
+        return granted_source_of(provider, grant, clock, store=store, memory=memory, emit=heard.append)
 
     return create
 
@@ -116,7 +117,7 @@ async def test_a_token_of_another_process_is_taken(
 
 @pytest.mark.parametrize("seconds", [SOON, AT_LAST])
 async def test_a_deleted_token_is_replaced(
-    process: Process, provider: FakeProvider, clock: FakeClock, store: Claiming, seconds: float
+    process: Process, provider: MockProvider, clock: FakeClock, store: Claiming, seconds: float
 ) -> None:
     """Another process has revoked it."""
     source = process()
@@ -126,12 +127,12 @@ async def test_a_deleted_token_is_replaced(
     await settled(source)
 
     assert await settled(source) == "a2"
-    assert len(provider.asked) == 2
+    assert len(refresh_tokens_or_grants(provider)) == 2
 
 
 @pytest.mark.parametrize("seconds", [SOON, AT_LAST])
 async def test_an_unchanged_token_is_kept_quietly(
-    process: Process, provider: FakeProvider, clock: FakeClock, store: Claiming, heard: list[Event], seconds: float
+    process: Process, provider: MockProvider, clock: FakeClock, store: Claiming, heard: list[Event], seconds: float
 ) -> None:
     """One load each time, and no refresh, for any number of looks."""
     source = process()
@@ -142,11 +143,15 @@ async def test_an_unchanged_token_is_kept_quietly(
         assert await settled(source) == "a1"
 
     assert store.calls == ["load"] * 10
-    assert len([event for event in heard if isinstance(event, TokenRefreshStarted)]) == len(provider.asked) == 1
+    assert (
+        len([event for event in heard if isinstance(event, TokenRefreshStarted)])
+        == len(refresh_tokens_or_grants(provider))
+        == 1
+    )
 
 
 async def test_a_token_that_was_not_saved_is_saved_at_the_next_look(
-    process: Process, provider: FakeProvider, clock: FakeClock, store: Claiming
+    process: Process, provider: MockProvider, clock: FakeClock, store: Claiming
 ) -> None:
     """The store was down when it came; that it lacks the token does not mean that someone deleted it."""
     source = process()
@@ -157,11 +162,11 @@ async def test_a_token_that_was_not_saved_is_saved_at_the_next_look(
 
     assert await settled(source) == "a1"
     assert store.held.access_token == "a1"
-    assert len(provider.asked) == 1
+    assert len(refresh_tokens_or_grants(provider)) == 1
 
 
 async def test_a_look_at_a_store_that_is_down_changes_nothing(
-    process: Process, provider: FakeProvider, clock: FakeClock, store: Claiming, heard: list[Event]
+    process: Process, provider: MockProvider, clock: FakeClock, store: Claiming, heard: list[Event]
 ) -> None:
     """One event when it fails, and one when it works again, however many looks are between."""
     source = process()
@@ -177,7 +182,7 @@ async def test_a_look_at_a_store_that_is_down_changes_nothing(
 
     about_store = [event for event in heard if isinstance(event, (StoreDegraded, StoreRecovered))]
     assert about_store == [StoreDegraded(operation="load", problem="OSError"), StoreRecovered(operation="load")]
-    assert len(provider.asked) == 1
+    assert len(refresh_tokens_or_grants(provider)) == 1
 
 
 async def test_a_failing_store_is_called_less_and_less(process: Process, clock: FakeClock, store: Claiming) -> None:
@@ -192,7 +197,7 @@ async def test_a_failing_store_is_called_less_and_less(process: Process, clock: 
 
 
 async def test_a_token_that_is_invalidated_during_a_look_is_not_kept(
-    process: Process, provider: FakeProvider, clock: FakeClock, store: Claiming
+    process: Process, provider: MockProvider, clock: FakeClock, store: Claiming
 ) -> None:
     """The API rejects it at the moment when the store confirms it."""
     source = process()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from seic import AuthorizationCode, MemoryStore, Token
 from seic._tokens.store_guard import StoreGuard
 from seic.events import Event, StoreDegraded, StoreRecovered
 from tests._support.clocks import FakeClock
-from tests._support.fakes.gate import Gate
-from tests._support.fakes.provider import FakeProvider
+from tests._support.gate import Gate
+from tests._support.mocks import refresh_tokens_or_grants, refreshing_mock
+from tests._support.sources import granted_source_of
 
 PATIENCE = 10.0
 DOWN = StoreDegraded(operation="save", problem="ConnectionError")
@@ -279,8 +281,8 @@ async def test_a_rotated_token_survives_a_store_that_was_down(
     way: Callable[[Any], Any], store: Store, heard: Heard
 ) -> None:
     """The session continues in the next process, although its save failed at first."""
-    provider, clock = FakeProvider(), FakeClock()
-    make = provider.source
+    provider, clock = refreshing_mock(), FakeClock()
+    make = functools.partial(granted_source_of, provider)
     grant = AuthorizationCode(code="code-1")
     store.down = False
     await way(make(grant, clock, store=store, emit=heard))
@@ -293,4 +295,4 @@ async def test_a_rotated_token_survives_a_store_that_was_down(
     assert heard.of_the_store() == [DOWN, BACK]
     clock.advance(3601)
     assert await way(make(grant, clock, store=store)) == "a3"
-    assert provider.asked == ["authorization_code", "r1", "r2"]
+    assert refresh_tokens_or_grants(provider) == ["authorization_code", "r1", "r2"]

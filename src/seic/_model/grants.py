@@ -45,8 +45,8 @@ class ClientCredentials(GrantParameters):
         if provider.username_field is None:
             if self.username is not None or self.password is not None:
                 raise ConfigurationError(
-                    f"grant.username: {provider.name} has no service account in client_credentials; leave username "
-                    "and password out",
+                    f"grant.username: {provider.name} has no service account in client_credentials; leave out "
+                    "grant.username and grant.password",
                     field="grant.username",
                 )
             return

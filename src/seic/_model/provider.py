@@ -109,7 +109,8 @@ class Provider:
         error_description_field: The member with the description, in the same form.
         page_cursor_field: The member of a page with the cursor or the URL of the next page, for `client.pages`; a path
             such as `meta.next`. A `?` at its end says that even the first page may lack it; otherwise that is an error,
-            because the name may be wrong. None is for APIs with `Link` headers (RFC 8288).
+            because the name may be wrong. None is for APIs with `Link` headers (RFC 8288), and an error for a page that
+            says that there are more.
         page_cursor_parameter: The parameter that takes the cursor; None if the member is the URL of the next page.
         bearer_token_types: Values of `token_type` that mean a bearer token, in any case; `Bearer` needs no entry.
         authorization_scheme: The scheme of `Authorization` in API requests, and of the API's challenges.

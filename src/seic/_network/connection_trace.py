@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ class ConnectionTrace:
     def __init__(self, request: httpx.Request, *, blocking: bool) -> None:
         self.handled = sys.exc_info()[1]
         self._events: list[str] = []
-        #: The connection, before TLS.
+        #: The connection, with TLS as soon as its handshake is done.
         self._stream: Any = None
         #: The TLS connection to the provider: an SSLObject or an SSLSocket.
         self._tls: Any = None
@@ -46,6 +48,12 @@ class ConnectionTrace:
             self._extensions["trace"] = self._watcher
         else:
             self._extensions.pop("trace", None)
+
+    def shut_down(self) -> None:
+        """End the connection, so that a read in another thread fails."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def stage(self, *, tunnelled: bool) -> Stage | None:
         """Return the stage of the connection; None if a proxy did not open the tunnel.
@@ -83,7 +91,8 @@ class ConnectionTrace:
             if event.endswith(".connect_tcp.complete"):
                 self._stream = info["return_value"]
             elif event.endswith(".start_tls.complete"):
-                self._tls = info["return_value"].get_extra_info("ssl_object")
+                self._stream = info["return_value"]
+                self._tls = self._stream.get_extra_info("ssl_object")
                 # Before TLS 1.3 a handshake ends after the server has verified the client certificate.
                 self._is_agreed = self._tls is not None and self._tls.version() == "TLSv1.2"
             elif self._tls is not None and event.endswith(".failed") and not self._is_agreed:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import anyio
 import httpx
 
 from seic._async_pool import AsyncPool
@@ -29,8 +31,9 @@ from seic._sync_pool import Pool
 #: httpx's own.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
-# Tries after a refusal, if another may succeed: of a server that is being changed, one part may be behind.
-_MAX_RETRIES = 6
+# Seconds before each further try after a refusal, if another may succeed: of a server that is being changed, one part
+# may be behind for a moment.
+_RETRY_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 class _IdentityTransport:
@@ -139,7 +142,7 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
             credential = await self._renew()
-        for _ in range(_MAX_RETRIES):
+        for pause in _RETRY_PAUSES:
             try:
                 return await self._send(request, credential)
             except self._refusals as error:
@@ -147,6 +150,8 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
                 refusal = refusal_of(error)
                 if refusal is None or not await self._has_other(credential, refusal) or not _is_repeatable(request):
                     raise
+            if pause:
+                await anyio.sleep(pause)
             credential = await self._renew()
         return await self._send(request, credential)
 
@@ -213,7 +218,7 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
         credential = self._credential
         if credential is None or credential.generation != self._identity.generation:
             credential = self._renew()
-        for _ in range(_MAX_RETRIES):
+        for pause in _RETRY_PAUSES:
             try:
                 return self._send(request, credential)
             except self._refusals as error:
@@ -223,6 +228,7 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
                     raise
                 if not _is_repeatable(request):
                     raise
+            time.sleep(pause)
             credential = self._renew()
         return self._send(request, credential)
 

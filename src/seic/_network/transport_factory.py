@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import httpx
 
-from seic._errors import ConfigurationError
+from seic._credential import Credential
+from seic._errors import CertificateError, ConfigurationError, TokenRequestRefused
 from seic._httpx import AnyTransport, either
 from seic._identity import Identity
 from seic._network.error_translator import TokenErrorTranslator
+from seic._network.identity_probe import IdentityProbe
 from seic._network.identity_transport import AsyncIdentityTransport
 from seic._network.proxies import Network
 from seic._network.transport_adapter import adapt
 from seic._oauth.form_request import origin_of
+from seic._tls.certificate import ClientCertificate
 from seic._version import HTTPX_USER_AGENT, user_agent
+from seic._x509.reasons import Reason
 
 
 class TransportFactory:
@@ -53,6 +57,35 @@ class TransportFactory:
     def move_to(self, url: str, *, field: str = "provider.token_url") -> None:
         """Open transports for another endpoint from now on; the arguments are those of the class."""
         self._errors = TokenErrorTranslator(origin=origin_of(field, url, allow_http=True), network=self._network)
+
+    def replace_certificate(
+        self, build: Callable[[ClientCertificate | None], httpx.Request], refusal: TokenRequestRefused
+    ) -> bool:
+        """Look for another certificate after a token request was refused; return whether another try may succeed.
+
+        A server may accept the connection and refuse the client, whose new certificate it has yet to register (RFC 8705
+        §2). So for a minute after a rotation the request is sent with the certificate before; if that gets a token, it
+        is in use again. It blocks.
+
+        Args:
+            build: Returns the request that a certificate is to make.
+            refusal: The refusal of the same request.
+        """
+        credential = self._identity.current_nowait()
+        if credential is None or credential.certificate is None:
+            return False
+        probe = IdentityProbe(
+            errors=self._errors, module=httpx, http2=False, options={}, is_read=lambda response: response.is_success
+        )
+
+        def gets_token(before: Credential) -> bool:
+            request = build(before.certificate)
+            request.headers["User-Agent"] = self.user_agent
+            answer = probe.send(request, before)
+            return isinstance(answer, bytes) and b'"access_token"' in answer
+
+        failure = CertificateError(refusal.message, path=credential.certificate.path, reason=Reason.REFUSED)
+        return self._identity.replace_refused(credential, failure, gets_token)
 
     def name_sender(self, headers: Mapping[str, str]) -> None:
         """Adopt the `User-Agent` of a user's request or client, unless it is the default of httpx."""

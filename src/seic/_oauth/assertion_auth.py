@@ -73,10 +73,24 @@ class PrivateKeyJwt(Unpicklable):
             )
         _add_assertion(form, key, header, audience=self.audience, context=context)
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the key is in a file, which may change."""
+        return isinstance(self.key, os.PathLike) or (isinstance(self.key, str) and not is_material(self.key))
+
+    def with_current_key(self) -> PrivateKeyJwt:
+        """Return the method with the key that its file has now, whatever the file has later."""
+        if self.key is None:
+            return self
+        key = self._current_key(self.key)
+        # Equal for the same key; the material is not read, since the key is.
+        fixed = attrs.evolve(self, key=key.thumbprint.encode())
+        fixed._read.append((None, key))  # noqa: SLF001 - its own class
+        return fixed
+
     def _current_key(self, material: KeyMaterial) -> SigningKey:
-        is_file = isinstance(material, os.PathLike) or (isinstance(material, str) and not is_material(material))
         state = None
-        if is_file:
+        if self.is_followed:
             with contextlib.suppress(OSError, ValueError):
                 stat = os.stat(material)  # noqa: PTH116 - a path may be a string
                 state = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

@@ -117,8 +117,8 @@ def hint_for_refusal(context: RequestContext) -> str | None:
         return None
     which = "form-encoded (RFC 6749 §2.3.1)" if method.form_encoded else "raw"
     return (
-        f"{' and '.join(named)} went {which}; if the provider expects the other encoding of Basic, set "
-        f"provider.client_authentication to ClientSecretBasic(form_encoded={not method.form_encoded})"
+        f"{' and '.join(named)} went {which}; if the provider expects the other encoding of Basic, pass in code "
+        f"provider=seic.Provider(client_authentication=seic.ClientSecretBasic(form_encoded={not method.form_encoded}))"
     )
 
 

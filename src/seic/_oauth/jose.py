@@ -130,6 +130,9 @@ def read_key(
         # Without the cause, which may hold parts of the key.
         read, problem = None, error.message
     if read is None or problem is not None:
+        # Another hint than for the client certificate, whose argument it is.
+        parent = field.rpartition(".")[0]
+        problem = (problem or "").replace("password=...", f"{parent}.password" if parent else "password=...")
         raise ConfigurationError(f"{field}: {problem}", field=field)
     return _signing_key(_import(read.key), algorithm, field)
 
@@ -173,7 +176,7 @@ def _key_problem(read: DecodedKey, *, with_password: bool) -> str | None:
 
     key, problem = read.key, None
     if with_password and not read.was_encrypted:
-        problem = "it is not encrypted, but a passphrase is set; remove the passphrase"
+        problem = "it is not encrypted, but a passphrase is set; remove password=..."
     elif isinstance(key, RSAPrivateKey):
         if key.key_size < _RSA_BITS:
             problem = f"it is an RSA key of less than {_RSA_BITS} bits, too weak (RFC 7518 §3.3); generate a longer one"

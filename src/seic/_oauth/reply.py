@@ -15,6 +15,7 @@ from seic._model.provider import Provider
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
+from seic._setting_names import SettingNames
 from seic._values import frozen
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
@@ -31,10 +32,12 @@ _ADVICE_BY_CODE = {
     "wrong, used up or too old",
     "unauthorized_client": "the application is not registered for this grant",
     "unsupported_grant_type": "the provider does not offer this grant",
-    "invalid_scope": "check the grant's scope",
-    "invalid_target": "check the grant's audience and resource",
+    "invalid_scope": "check grant.scope",
+    # RFC 7009 §2.2.1.
+    "unsupported_token_type": "the provider does not revoke or describe tokens of this kind, such as signed ones",
+    "invalid_target": "check grant.audience and grant.resource",
     "gateway.authentication.failure": "check client_id (the AppKey), client_secret (the AppSecret), and the service "
-    "account's username and password",
+    "account: grant.username and grant.password",
 }
 # Codes that put the client's credentials in doubt, whatever the status.
 _OF_THE_CLIENT = frozenset({"invalid_client", "gateway.authentication.failure"})
@@ -77,6 +80,7 @@ class Reply:
         now: Seconds since the epoch when the reply was read, for a `Retry-After` or an `exp` that is a date.
         secrets: The secrets of the request; no message repeats them.
         provider: The dialect.
+        setting_names: The variables or keys of the client's settings, which advice names.
     """
 
     status: int
@@ -87,6 +91,7 @@ class Reply:
     now: float = 0.0
     secrets: Collection[str] = attrs.field(default=(), repr=False)
     provider: Provider = attrs.field(default=Provider(token_url="/"), repr=False)
+    setting_names: SettingNames = attrs.field(default=SettingNames(), repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -180,6 +185,7 @@ class Reply:
         """Raise InvalidTokenResponse; `problem` names the property that is wrong and holds no unsanitized text."""
         tracking_id = self.tracking_id(error)
         advice = advice or "check the host and provider.token_url, and that no proxy or login page answers in its place"
+        advice = self.setting_names.in_advice(advice)
         raise InvalidTokenResponse(
             f"{self.host} answered {self.status}, which cannot be used: {problem}; {advice}{_tracked(tracking_id)}",
             problem=problem,
@@ -243,7 +249,7 @@ def refuse(reply: Reply, error: ErrorBody, *, hint: str | None = None) -> NoRetu
         advice += f"; {hint}"
     raise TokenRequestRefused(
         f"{reply.provider.name} at {reply.host} refused the request: it answered {reply.status}"
-        f"{_quoted(reply, error)}; {advice}{_tracked(tracking_id)}",
+        f"{_quoted(reply, error)}; {reply.setting_names.in_advice(advice)}{_tracked(tracking_id)}",
         status=reply.status,
         code=reply.code_of(error),
         description=reply.sanitize(error.description, MAX_WORDS),

@@ -35,8 +35,8 @@ FIRST_PATIENCE = 30.0
 
 # Checks during which new files may be inconsistent, about a second: key and certificate are written one by one.
 _SETTLE_CHECKS = 10
-# Seconds after which files that did not load are read again although they did not change: a vault with the passphrase
-# may have been down.
+# The most seconds after which files that did not load are read again although they did not change: their passphrase may
+# come later, or a vault may have been down. The first pause is a second, each further one twice as long.
 _RETRY_INTERVAL = 60.0
 # Seconds between two readings because of refused handshakes, of a callback or of files that did not load.
 _URGENT_INTERVAL = 1.0
@@ -143,12 +143,15 @@ class Reloader(Generic[_T]):
         self.is_settling = False
         self._files = files
         self._paths = [os.fspath(file) for file in files]
-        #: The files as they were when they were loaded, and when they were last seen.
+        #: The files as they were when they were loaded.
         self._loaded = signature
-        self._latest: Signature | None = None
+        #: The files as they were when they were last seen.
+        self.latest: Signature | None = None
         #: Checks since they last changed, and the time at which they did not load.
         self._checks = 0
         self._failed_at: float | None = None
+        #: Failures since then.
+        self._failures = 0
         #: By process: a thread of the parent does not exist in its child.
         self._readings: dict[int, _Reading] = {}
         #: The problems that were reported since the last good value.
@@ -228,7 +231,8 @@ class Reloader(Generic[_T]):
     def put_back(self, value: _T | None) -> None:
         """Put an earlier value in service again; the source is read after a while, or when that one is refused."""
         if value is not self.value:
-            self.value, self._loaded, self._failed_at, self.is_final = value, None, self._monotonic(), True
+            self.value, self.is_final = value, True
+            self._note_failure()
 
     def _is_due(self, file_state: Callable[[str], FileState], *, urgent: bool) -> bool:
         if self._interval is not None:
@@ -237,14 +241,15 @@ class Reloader(Generic[_T]):
         if not signature or signature == self._loaded:
             self.is_settling = False
             return False
-        if signature != self._latest:
+        if signature != self.latest:
             # It settles for one check: a file may look complete except for the end of its chain.
-            self._latest, self._checks, self._failed_at, self.is_settling = signature, 0, None, True
+            self.latest, self._checks, self._failures, self._failed_at = signature, 0, 0, None
+            self.is_settling = True
             return urgent
         self.is_settling = self._failed_at is None
         # Refused handshakes may come by the thousand, so they do not count as time.
         self._checks += not urgent
-        pause = _URGENT_INTERVAL if urgent else _RETRY_INTERVAL
+        pause = _URGENT_INTERVAL if urgent else min(2.0 ** (self._failures - 1), _RETRY_INTERVAL)
         if self._failed_at is None or (urgent and self.is_final):
             return True
         return self._monotonic() - self._failed_at >= pause
@@ -274,8 +279,7 @@ class Reloader(Generic[_T]):
             is_final = reading.requested or self.is_final or not self._files or self._checks >= _SETTLE_CHECKS
             if self.value is not None and is_final and isinstance(reading.error, CertificateError):
                 rejected, version = reading.error, tuple([_digest(file) for file in self._files])
-                # They are due again when they change, or after a while.
-                self._loaded, self._failed_at = None, self._monotonic()
+                self._note_failure()
             # Nobody waits for the listeners.
             reads_in_place.reset(before)
             reading.answered = True
@@ -295,11 +299,19 @@ class Reloader(Generic[_T]):
         if file_signature(self._files) != before:
             self._checks = 0
             raise self._error("the files changed while they were read; they are read again at the next check")
-        self._latest, self.is_final = before, False
+        self.latest, self.is_final = before, False
         reading.event = self._accept(self, fresh)
-        self._loaded, self._failed_at = (None, self._monotonic()) if self.is_partial else (before, None)
+        self._loaded, self._failed_at = before, None
+        if self.is_partial:
+            self._note_failure()
         self.is_final = False
         self._reported.clear()
+
+    def _note_failure(self) -> None:
+        """Have the files read again when they change, or after a while."""
+        self._loaded, self._failed_at = None, self._monotonic()
+        # Not without end, which no float can hold.
+        self._failures = min(self._failures + 1, 10)
 
     def _wait(self, reading: _Reading, patience: float) -> None:
         reading.done.wait(self._time_left(reading, patience))

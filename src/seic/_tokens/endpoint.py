@@ -9,13 +9,13 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
 import httpx
 
 from seic._concurrency import run_in_thread
-from seic._errors import SeicError, TokenRequestRefused
+from seic._errors import CertificateError, ConfigurationError, SeicError, TokenRequestRefused
 from seic._event_types import Emit, SecretRejected, TokenNotBound, TokenRequested
 from seic._model.grant_parameters import CustomGrant, GrantParameters, as_grant_parameters
 from seic._model.provider import KeyedCertificate, Provider, RequestContext
@@ -30,14 +30,17 @@ from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
+from seic._setting_names import SettingNames
 from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
-from seic._tokens.sent_secrets import Secrets, SentSecrets
+from seic._tokens.sent_secrets import Secrets, SentSecrets, key_file_method
 from seic._tokens.single_use import UseState
 from seic._values import frozen
 
 _T = TypeVar("_T")
+#: Returns the token request that a certificate is to make.
+BuildRequest: TypeAlias = Callable[[KeyedCertificate | None], httpx.Request]
 
 _logger = logging.getLogger("seic.api")
 
@@ -81,6 +84,12 @@ class TokenEndpoint(Unpicklable):
     dpop: DPoP | None = attrs.field(default=None, repr=False)
     #: Returns a likely cause of a refusal that lies outside the credentials, or None.
     hint: Callable[[], str | None] = attrs.field(default=lambda: None, repr=False)
+    #: Looks for another certificate after a refusal, as `TransportFactory` does; None if there is none.
+    replace_certificate: Callable[[BuildRequest, TokenRequestRefused], bool] | None = attrs.field(
+        default=None, repr=False
+    )
+    #: The variables or keys of the client's settings, for messages.
+    setting_names: SettingNames = attrs.field(default=SettingNames(), repr=False)
     #: Reads the provider and the endpoint's URL from the issuer's metadata; None if both are known. `url` is the
     #: issuer's until then.
     metadata: Callable[[], Awaitable[tuple[Provider, str]]] | None = attrs.field(default=None, repr=False)
@@ -88,7 +97,7 @@ class TokenEndpoint(Unpicklable):
     host: str = attrs.field(init=False, repr=False)
     #: Whether the grant can be used any number of times, and calls no code of the user's.
     has_plain_grant: bool = attrs.field(init=False, repr=False)
-    #: Whether a callable returns one of the secrets, which may change.
+    #: Whether a callable returns one of the secrets, or a file has the key that signs: they may change.
     follows_secrets: bool = attrs.field(init=False, repr=False)
     #: The secrets of the last requests.
     sent: SentSecrets = attrs.field(init=False, repr=False, factory=SentSecrets)
@@ -99,8 +108,10 @@ class TokenEndpoint(Unpicklable):
         self.host = _netloc(self.url)
         calls_user_code = _calls_user_code(self.grant)
         self.has_plain_grant = self.grant.is_repeatable and not calls_user_code
-        self.follows_secrets = calls_user_code or callable(self.client_secret)
-        self.calls_user_code = self.follows_secrets or is_users_own(self.provider.client_authentication)
+        method = self.provider.client_authentication
+        calls_user_code |= callable(self.client_secret) or callable(getattr(method, "password", None))
+        self.follows_secrets = calls_user_code or key_file_method(method) is not None
+        self.calls_user_code = calls_user_code or is_users_own(method)
 
     async def read_metadata(self) -> None:
         """Read the issuer's metadata, if the endpoint is not known yet; every request needs that before.
@@ -109,27 +120,33 @@ class TokenEndpoint(Unpicklable):
             SeicError: The metadata cannot be read or used; see `discover`.
         """
         if self.metadata is not None:
-            self.provider, self.url = await self.metadata()
+            with self.setting_names.rename_errors():
+                self.provider, self.url = await self.metadata()
             self.host = _netloc(self.url)
             self.metadata = None
 
-    def context(self, secrets: Secrets | None = None) -> RequestContext:
+    def context(self, secrets: Secrets | None = None, certificate: KeyedCertificate | None = None) -> RequestContext:
         """Return the client and the circumstances of a request that is built now; this calls code of the user's."""
         secrets = secrets or self.sent.previous
         secret = self.client_secret if secrets is None else secrets.client_secret
+        provider = self.provider
+        if secrets is not None and secrets.method is not None:
+            provider = attrs.evolve(provider, client_authentication=secrets.method)
         return RequestContext(
-            provider=self.provider,
+            provider=provider,
             token_url=self.url,
             client_id=self.client_id,
             client_secret=reveal(secret, field="client_secret") if callable(secret) else secret,
-            certificate=self.certificate(),
+            certificate=certificate or self.certificate(),
             now=self.clock.wall(),
         )
 
-    def build(self, grant: GrantParameters, secrets: Secrets | None = None) -> httpx.Request:
-        """Return a token request."""
+    def build(
+        self, grant: GrantParameters, secrets: Secrets | None = None, certificate: KeyedCertificate | None = None
+    ) -> httpx.Request:
+        """Return a token request, of the certificate in use unless another is given."""
         secrets = secrets or self.sent.previous
-        context = self.context(secrets)
+        context = self.context(secrets, certificate)
         request = build_token_request(context, grant=grant if secrets is None else secrets.apply(grant))
         if self.dpop is not None:
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
@@ -145,18 +162,30 @@ class TokenEndpoint(Unpicklable):
 
     def _build_followed(self, grant: GrantParameters, is_own: bool) -> httpx.Request:  # noqa: FBT001  # called through a thread
         self.sent.previous = None
-        secrets = self.sent.read(self.client_secret, grant, is_own=is_own)
+        secrets = self._read_secrets(grant, is_own=is_own)
         request = self.build(grant, secrets)
         self.sent.note(request, secrets, is_own=is_own)
         return request
 
+    def _read_secrets(self, grant: GrantParameters, *, is_own: bool) -> Secrets:
+        return self.sent.read(self.client_secret, self.provider.client_authentication, grant, is_own=is_own)
+
     async def has_new_secret(self) -> bool:
         """Whether a request of the configured grant would have another secret than the last."""
-        return self.sent.differ(await self.off_loop(self.build, self.grant))
+
+        def differ() -> bool:
+            secrets = self._read_secrets(self.grant, is_own=True)
+            return self.sent.differ(self.build(self.grant, secrets), secrets)
+
+        return await self.off_loop(differ)
 
     async def off_loop(self, call: Callable[..., _T], *args: object) -> _T:
         """Call what builds a request: in a thread if it calls code of the user's, which must not block the loop."""
-        return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        try:
+            return await run_in_thread(call, *args) if self.calls_user_code else call(*args)
+        except (CertificateError, ConfigurationError) as error:
+            renamed = self.setting_names.of_error(error)
+        raise renamed from renamed.__cause__
 
     async def request(
         self,
@@ -168,7 +197,8 @@ class TokenEndpoint(Unpicklable):
     ) -> Token:
         """Send a token request and return the token.
 
-        If new secrets are refused, it is sent once more with those that got the last token.
+        If new secrets are refused, it is sent once more with those that got the last token; if a new certificate is,
+        with the one before.
 
         It ends at the latest at `ends` of the monotonic clock, which is `timeout` from now by default. `count` adds to
         the counters of `Stats`.
@@ -178,19 +208,24 @@ class TokenEndpoint(Unpicklable):
             return await self._request(request, grant, ends, count)
         except TokenRequestRefused as error:
             # A refresh token or code that the provider has read is not sent again.
-            is_about_secret = grant.single_use_secret is None or use_state_after(error) is UseState.UNUSED
-            if not (is_refusal(error) and is_about_secret and self.sent.fall_back()):
+            is_repeatable = grant.single_use_secret is None or use_state_after(error) is UseState.UNUSED
+            if not (is_refusal(error) and is_repeatable):
                 raise
             refusal = error.fresh()
-        try:
-            token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
-        except TokenRequestRefused:
-            self.sent.fall_back()
-            raise refusal from None
-        self.emit(
-            SecretRejected(host=self.host, status=refusal.status, code=refusal.code, tracking_id=refusal.tracking_id)
-        )
-        return token
+        if self.sent.fall_back():
+            try:
+                token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
+            except TokenRequestRefused:
+                self.sent.fall_back()
+                raise refusal from None
+            status, code, tracking_id = refusal.status, refusal.code, refusal.tracking_id
+            self.emit(SecretRejected(host=self.host, status=status, code=code, tracking_id=tracking_id))
+            return token
+        if self.replace_certificate is None or not await run_in_thread(
+            self.replace_certificate, lambda certificate: self.build(grant, certificate=certificate), refusal
+        ):
+            raise refusal from refusal.__cause__
+        return await self._request(await self.off_loop(self.build, grant), grant, ends, count)
 
     async def _request(
         self, request: httpx.Request, grant: GrantParameters, ends: float, count: Callable[[str], object]
@@ -228,7 +263,7 @@ class TokenEndpoint(Unpicklable):
     async def send(self, request: httpx.Request, seconds: float) -> Reply:
         """Send a request and return the whole reply; see `exchange`."""
         reply = await exchange(self.transports, request, seconds=seconds, provider=self.provider, wall=self.clock.wall)
-        return reply if reply.host == self.host else attrs.evolve(reply, host=self.host)
+        return attrs.evolve(reply, host=self.host, setting_names=self.setting_names)
 
     def _wants_nonce(self, request: httpx.Request, reply: Reply) -> bool:
         assert self.dpop is not None  # noqa: S101  # for the type checker

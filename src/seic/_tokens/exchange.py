@@ -39,6 +39,8 @@ _CLOSING = 1.0
 _NOT_COMPRESSED = frozenset({"", "identity", "none", "utf-8", "utf8", "binary", "8bit", "7bit"})
 #: The extension in which a request keeps the `Head` of its response, once that has arrived.
 HEAD = "seic.head"
+#: The dialect of a reply whose provider is not known yet.
+_PLAIN = Provider(token_url="/")
 
 
 @frozen
@@ -107,7 +109,7 @@ async def exchange(
             url=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.path}",
             now=wall(),
             secrets=secrets_in(request),
-            **({} if provider is None else {"provider": provider}),
+            provider=provider or _PLAIN,
         )
     except SeicError as error:
         # A fresh one, because the frames of the first hold what was sent and what came back.

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, is_own_failure, start_thread
 from seic._errors import ConfigurationError, TokenError
@@ -19,6 +19,8 @@ from seic._oauth.messages import MAX_LIFETIME
 from seic._portal import BackgroundTask, is_in_portal, submit
 from seic._tokens.clock import Clock
 from seic._tokens.store import InvalidEntryError, MemoryStore, TokenStore, is_blocking
+
+_T = TypeVar("_T")
 
 #: The longest that callers wait for a store, in seconds: far above a round trip, far below a token request's deadline.
 PATIENCE = 1.0
@@ -226,9 +228,7 @@ class StoreGuard:
             before = self._last
             if before is None or before.done() or now - self._begun <= PATIENCE:
                 self._begun = now
-                self._last = call = start_thread(self._call, call_store, failed, before)
-                _calls.add(call)
-                call.add_done_callback(_calls.discard)
+                self._last = call = start_call(self._call, call_store, failed, before)
                 return call
         failed("it still hangs in an earlier call")
         return None
@@ -331,6 +331,14 @@ class StoreGuard:
         # The threads are in the parent, and so is what they have yet to save.
         if self._pid != os.getpid():
             self._reset()
+
+
+def start_call(call: Callable[..., _T], *args: Any) -> SharedFuture[_T]:
+    """Start a call of a store in a thread; a program that ends waits a moment for it."""
+    future = start_thread(call, *args)
+    _calls.add(future)
+    future.add_done_callback(_calls.discard)
+    return future
 
 
 @atexit.register

@@ -51,8 +51,8 @@ def add_config_command(commands: Any, common: argparse.ArgumentParser) -> None:
     init = actions.add_parser(
         "init",
         help="write a profile, after a few questions",
-        description="Ask for the settings of a profile, and write them. Secrets go into files of their own, which only "
-        "you can read (0600).",
+        description="Ask for the settings of a profile, and write them. Secrets go into the system's keyring, or "
+        "into files of their own, which only you can read (0600).",
         parents=[common],
         allow_abbrev=False,
     )

@@ -14,6 +14,7 @@ from seic.cli._curl_command import add_curl_command
 from seic.cli._environment_command import add_environment_command
 from seic.cli._health_command import add_doctor_command
 from seic.cli._login_command import add_login_command
+from seic.cli._proxy_command import add_proxy_command
 from seic.cli._request_command import add_request_command
 from seic.cli._sandbox_command import add_sandbox_command
 from seic.cli._token_command import add_token_command
@@ -24,6 +25,7 @@ _COMMANDS = (
     add_login_command,
     add_request_command,
     add_curl_command,
+    add_proxy_command,
     add_doctor_command,
     add_certificate_command,
     add_config_command,

@@ -3,13 +3,14 @@
 import os
 from typing import ClassVar, Unpack
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from seic import Config
 from seic._model.secret import strip_frames
 from seic._options import ConfigOptions
 from seic._setting_names import refuse_unknown
+from seic._settings import as_text
 
 _PREFIX = "SEIC_"
 
@@ -87,11 +88,19 @@ class SeicSettings(BaseSettings):
     store_key_file: str | None = None
     store_key_command: str | None = Field(default=None, repr=False)
     token_timeout: str | None = None
+    rate_limit_timeout: str | None = None
     advisory_refresh: str | None = None
     mandatory_refresh: str | None = None
     proxy: str | None = Field(default=None, repr=False)
     trust_env: str | None = None
     local_address: str | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_text(cls, value: object, info: ValidationInfo) -> object:
+        """Return a number, a flag or a list, as JSON and TOML have them, in the form of a variable."""
+        text, _ = as_text(info.field_name or "", value)
+        return value if text is None else text
 
     @classmethod
     @strip_frames

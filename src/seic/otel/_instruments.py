@@ -90,6 +90,12 @@ class Instruments:
             description="Time until the client certificate expires.",
         )
         meter.create_observable_gauge(
+            "seic.rate_limit.remaining",
+            callbacks=[self._observe_rate_limits],
+            unit="s",
+            description="Time until requests are sent again after a 429; 0 without a pause.",
+        )
+        meter.create_observable_gauge(
             "seic.ready",
             callbacks=[self._observe_readiness],
             unit="{client}",
@@ -153,6 +159,11 @@ class Instruments:
             with contextlib.suppress(CertificateError):  # a callback that fails is reported as CertificateRejected
                 if auth.certificate is not None:
                     yield metrics.Observation(auth.certificate.days_left(), attributes)
+
+    def _observe_rate_limits(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        for auth, attributes in self._each():
+            if (limit := auth._rate_limit) is not None:  # noqa: SLF001 - not for users
+                yield metrics.Observation(limit.remaining, attributes)
 
     def _observe_readiness(self, _options: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         for auth, attributes in self._each():

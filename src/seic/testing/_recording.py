@@ -17,7 +17,8 @@ from seic._config import Config
 from seic._httpx import httpx_of
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._oauth.redact import credentials_in, redact, secrets_in
-from seic.testing._mock_provider import ExpectedRequest, MockProvider
+from seic.testing._mock_expectations import ExpectedRequest
+from seic.testing._mock_provider import MockProvider
 from seic.testing._patches import without_network
 from seic.testing._secret_finder import SHORTEST_SECRET, SecretFinder
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import Site
+from tests._support.platform_mock import PlatformMock
 
 
 @pytest.fixture
-def site(platform: FakePlatform) -> Site:
+def site(platform: PlatformMock) -> Site:
     """An application with logins at the platform."""
     return Site(platform)
 

@@ -17,14 +17,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from seic.fastapi import Logins, SessionStateStorage
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, SESSION, Site, login_cookie, plant
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 def test_attack_login_csrf_with_the_attackers_code(site: Site, browser: TestClient) -> None:
     """A victim of the attacker's callback would enter data into the attacker's account."""
     attacker = site.browser()
-    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], username="mallory@example.com")
 
     assert browser.get(trap).status_code == 400
     browser.get("/login")  # even during a login of the victim
@@ -37,7 +37,7 @@ def test_attack_login_csrf_against_a_logged_in_user(site: Site, browser: TestCli
     """The user stays the same."""
     site.log_in(browser)
     attacker = site.browser()
-    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], username="mallory@example.com")
 
     assert browser.get(trap).status_code == 400
     assert browser.get("/me").json() == "ada@example.com"
@@ -70,7 +70,7 @@ def test_attack_a_replayed_callback(site: Site, browser: TestClient) -> None:
     assert browser.get(callback).status_code == 400
     assert len(site.platform.forms) == 1
     failed = site.platform.log_in(browser.get("/login").headers["Location"])
-    site.platform.plan.append(httpx.Response(400, json={"error": "invalid_grant"}))
+    site.platform.token_responses.append(httpx.Response(400, json={"error": "invalid_grant"}))
     assert browser.get(failed).status_code == 400
     assert browser.get(failed).status_code == 400
     assert len(site.platform.forms) == 2
@@ -79,14 +79,14 @@ def test_attack_a_replayed_callback(site: Site, browser: TestClient) -> None:
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("answer", [None, httpx.Response(400, json={"error": "invalid_grant"})], ids=["good", "failed"])
 def test_attack_a_replayed_callback_with_its_cookie(
-    answer: httpx.Response | None, login_state: Any, platform: FakePlatform
+    answer: httpx.Response | None, login_state: Any, platform: PlatformMock
 ) -> None:
     """A copy of the browser's cookies allows no second exchange; a code sent twice may end the session."""
     site = Site(platform, login_state=login_state)
     with site as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])
         copy = dict(browser.cookies)
-        platform.plan.extend([answer] if answer else [])
+        platform.token_responses.extend([answer] if answer else [])
         first = browser.get(callback)
         plant(browser, copy)
 
@@ -98,7 +98,7 @@ def test_attack_a_replayed_callback_with_its_cookie(
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 @pytest.mark.parametrize("query", ["code=x&state=x", "error=access_denied", ""])
 def test_attack_a_foreign_callback_does_not_end_the_login_in_progress(
-    query: str, login_state: Any, platform: FakePlatform
+    query: str, login_state: Any, platform: PlatformMock
 ) -> None:
     """Any site can send a browser to the callback; only the right state uses the login up."""
     site = Site(platform, login_state=login_state)
@@ -126,7 +126,7 @@ def test_attack_session_fixation(site: Site, browser: TestClient) -> None:
 def test_attack_a_planted_login_cookie(site: Site, browser: TestClient) -> None:
     """Only this host can set `__Host-` cookies; cookies of other names are ignored."""
     attacker = site.browser()
-    trap = site.platform.log_in(attacker.get("/login").headers["Location"], email="mallory@example.com")
+    trap = site.platform.log_in(attacker.get("/login").headers["Location"], username="mallory@example.com")
     name = login_cookie(attacker.cookies)
     plant(browser, {name.removeprefix("__Host-"): attacker.cookies[name], "seic-session": "x"})
 
@@ -193,9 +193,9 @@ def test_attack_a_cookie_of_another_application(
     assert len(site.platform.forms) == 1
 
 
-def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
+def test_attack_mix_up_of_two_providers(platform: PlatformMock) -> None:
     """A code of one provider is never sent to the other (RFC 9700 §4.4)."""
-    evil = FakePlatform()
+    evil = PlatformMock()
     honest_logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
     evil_logins = Logins(
         evil.config(),
@@ -237,7 +237,7 @@ def test_attack_mix_up_of_two_providers(platform: FakePlatform) -> None:
         pytest.param("", 400, id="missing"),
     ],
 )
-def test_attack_mix_up_with_issuer(parameters: str, status: int, platform: FakePlatform) -> None:
+def test_attack_mix_up_with_issuer(parameters: str, status: int, platform: PlatformMock) -> None:
     """The `iss` of the callback has to be the configured issuer (RFC 9207)."""
     with Site(platform, issuer="https://idp.example") as browser:
         callback = platform.log_in(browser.get("/login").headers["Location"])

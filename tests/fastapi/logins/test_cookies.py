@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 import seic
 from seic.fastapi import Logins
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, SESSION, Site, login_cookie, plant
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 OTHER = Fernet.generate_key()
 
@@ -30,7 +30,7 @@ def session_of(site: Site) -> dict[str, str]:
         return {SESSION: browser.cookies[SESSION]}
 
 
-def test_keys_can_be_rotated(platform: FakePlatform) -> None:
+def test_keys_can_be_rotated(platform: PlatformMock) -> None:
     """The first of several keys encrypts, each decrypts; a removed key decrypts nothing."""
     old = session_of(Site(platform, key=KEY.decode()))
     new = session_of(Site(platform, key=[OTHER, KEY]))
@@ -41,7 +41,7 @@ def test_keys_can_be_rotated(platform: FakePlatform) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"], None, [None]])
-def test_a_malformed_key_is_an_error(key: object, platform: FakePlatform) -> None:
+def test_a_malformed_key_is_an_error(key: object, platform: PlatformMock) -> None:
     """The message has the command that makes a key, and not the value."""
     with pytest.raises(seic.ConfigurationError) as caught:
         Logins(platform.config(), callback_url=CALLBACK, key=key)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import Site, cookies_of, login_cookie
+from tests._support.platform_mock import PlatformMock
 
 _WRONG_SECRET = [
     pytest.param(401, {"error": "invalid_client"}, id="RFC 6749"),
@@ -35,7 +35,7 @@ def test_a_wrong_client_secret_is_not_the_users_fault(
 ) -> None:
     """The page says so, and the log names the variables of the client, not those of an account."""
     callback = callback_of(site, browser)
-    site.platform.plan.append(httpx.Response(status, json=body))
+    site.platform.token_responses.append(httpx.Response(status, json=body))
     reply = browser.get(callback)
 
     assert reply.status_code == 502
@@ -68,13 +68,13 @@ def test_a_wrong_client_secret_is_not_the_users_fault(
 )
 @pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
 def test_other_faults(
-    answer: Any, status: int, title: str, accept: str, platform: FakePlatform, caplog: pytest.LogCaptureFixture
+    answer: Any, status: int, title: str, accept: str, platform: PlatformMock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A page for people, problem details for programs; operators find an error in the log."""
     site = Site(platform)
     with site as browser:
         callback = callback_of(site, browser)
-        platform.plan.extend([answer] * 2)
+        platform.token_responses.extend([answer] * 2)
         reply = browser.get(callback, headers={"Accept": accept})
 
     assert reply.status_code == status
@@ -96,7 +96,7 @@ def test_other_faults(
 def test_an_old_code_is_a_matter_of_the_user(body: Any, status: int, site: Site, browser: TestClient) -> None:
     """The user logs in again; the application is in order."""
     callback = callback_of(site, browser)
-    site.platform.plan.append(httpx.Response(400, json=body))
+    site.platform.token_responses.append(httpx.Response(400, json=body))
     reply = browser.get(callback)
     assert reply.status_code == status
     assert "Login failed" in reply.text

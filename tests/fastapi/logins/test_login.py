@@ -17,8 +17,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import seic
 from seic.fastapi import Logins, SessionStateStorage, lifespan
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, SESSION, Site, cookies_of, login_cookie
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 def test_a_user_logs_in_and_handlers_get_their_client(site: Site, browser: TestClient) -> None:
@@ -50,7 +50,7 @@ def test_the_authorization_url_is_as_documented(site: Site, browser: TestClient)
 
 def test_pkce_is_used_if_the_provider_supports_it() -> None:
     """The browser carries the challenge only, so a stolen code alone is useless (RFC 7636)."""
-    platform = FakePlatform(pkce=True)
+    platform = PlatformMock(takes_pkce=True)
     site = Site(platform)
     with site as browser:
         location = browser.get("/login").headers["Location"]
@@ -62,7 +62,7 @@ def test_pkce_is_used_if_the_provider_supports_it() -> None:
 
 
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
-def test_the_code_is_exchanged_at_once(login_state: Any, platform: FakePlatform) -> None:
+def test_the_code_is_exchanged_at_once(login_state: Any, platform: PlatformMock) -> None:
     """By the callback itself: a code that expires after 20 seconds works at 19.9 and fails at 20."""
     site = Site(platform, login_state=login_state)
     with site as browser:
@@ -75,7 +75,7 @@ def test_the_code_is_exchanged_at_once(login_state: Any, platform: FakePlatform)
 @pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookie", "session store"])
 def test_the_browser_cannot_read_the_login_state(login_state: Any) -> None:
     """State and verifier are encrypted, also in the application's session, which is signed only."""
-    platform = FakePlatform(pkce=True)
+    platform = PlatformMock(takes_pkce=True)
     with Site(platform, login_state=login_state) as browser:
         reply = browser.get("/login")
         state = parse_qs(urlsplit(reply.headers["Location"]).query)["state"][0]
@@ -156,7 +156,7 @@ def test_a_web_socket_without_login_is_refused(site: Site) -> None:
         pass
 
 
-def test_starlette_without_fastapi_is_enough(platform: FakePlatform) -> None:
+def test_starlette_without_fastapi_is_enough(platform: PlatformMock) -> None:
     """The routes are Starlette's, the dependencies are functions of a request."""
     logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY, transport=platform)
 
@@ -170,7 +170,7 @@ def test_starlette_without_fastapi_is_enough(platform: FakePlatform) -> None:
         assert browser.get("/me").json() == "ada@example.com"
 
 
-def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
+def _mounted(platform: PlatformMock, **options: Any) -> tuple[Logins, FastAPI]:
     """Return an application that mounts another one at `/part`, whose page needs a login."""
     logins = Logins(platform.config(), key=KEY, transport=platform, **options)
     part = FastAPI()
@@ -189,7 +189,7 @@ def _mounted(platform: FakePlatform, **options: Any) -> tuple[Logins, FastAPI]:
 @pytest.mark.parametrize("is_mounted", [False, True], ids=["included", "mounted"])
 def test_the_login_is_found_behind_prefixes_and_mounts(root: str, prefix: str, is_mounted: bool) -> None:
     """Redirects have the address that the browser has to request."""
-    platform = FakePlatform()
+    platform = PlatformMock()
     callback = f"https://app.example{root}{prefix}/callback"
     logins, app = _mounted(platform, callback_url=callback, callback_path="/callback", login_path="/in")
     if is_mounted:
@@ -209,7 +209,7 @@ def test_the_login_is_found_behind_prefixes_and_mounts(root: str, prefix: str, i
 
 def test_a_long_name_is_cut(site: Site, browser: TestClient) -> None:
     """The cookie stays below 4096 bytes whatever the provider sends."""
-    reply = browser.get(site.platform.log_in(browser.get("/login").headers["Location"], email="ö" * 5000))
+    reply = browser.get(site.platform.log_in(browser.get("/login").headers["Location"], username="ö" * 5000))
 
     assert max(len(value.encode()) for value in reply.headers.get_list("set-cookie")) < 4096
     assert browser.get("/who").json()["name"] == "ö" * 320
@@ -255,7 +255,7 @@ def test_a_failed_login_is_explained_to_the_user(query: str, title: str, site: S
 def test_an_outage_during_a_login_is_a_503(site: Site, browser: TestClient) -> None:
     """The login in progress is deleted, and Retry-After tells when to try again."""
     callback = site.platform.log_in(browser.get("/login").headers["Location"])
-    site.platform.plan.extend([httpx.Response(503, headers={"Retry-After": "7"})] * 2)
+    site.platform.token_responses.extend([httpx.Response(503, headers={"Retry-After": "7"})] * 2)
     reply = browser.get(callback)
 
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "7")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import attrs
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 import seic
-from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import SESSION, Site, cookies_of, plant
+from tests._support.platform_mock import PlatformMock
 from tests._support.stores import DatabaseStore
 
 
@@ -41,7 +40,7 @@ def test_a_refresh_that_ends_after_the_logout_restores_no_session(site: Site, br
 
     class Late(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            reply = await site.platform.handle_async_request(request)
+            reply: httpx.Response = await site.platform.handle_async_request(request)
             if b"refresh_token" in request.content:
                 site.platform.database.clear()  # as the logout does
             return reply
@@ -60,7 +59,7 @@ def test_a_refresh_that_ends_after_the_logout_restores_no_session(site: Site, br
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_logout_during_a_save_leaves_no_session(when: str, platform: FakePlatform) -> None:
+def test_a_logout_during_a_save_leaves_no_session(when: str, platform: PlatformMock) -> None:
     """While another process saves its refreshed token; neither token nor session is left."""
 
     class Interrupted(DatabaseStore):
@@ -92,10 +91,9 @@ def test_a_logout_during_a_save_leaves_no_session(when: str, platform: FakePlatf
         assert browser.get("/me").status_code == elsewhere.get("/me").status_code == 303
 
 
-def test_a_logout_without_revocation(platform: FakePlatform) -> None:
+def test_a_logout_without_revocation() -> None:
     """The user is logged out here if the provider cannot revoke tokens."""
-    platform.provider = attrs.evolve(platform.provider, revocation_url=None)
-    site = Site(platform)
+    site = Site(PlatformMock(revocation_url=None))
     with site as browser:
         site.log_in(browser)
         copy = dict(browser.cookies)
@@ -104,7 +102,7 @@ def test_a_logout_without_revocation(platform: FakePlatform) -> None:
         assert browser.get("/me").status_code == 303
 
 
-def test_a_failed_logout_can_be_repeated(platform: FakePlatform) -> None:
+def test_a_failed_logout_can_be_repeated(platform: PlatformMock) -> None:
     """If the store fails, the response is a 503 and the cookie stays."""
 
     class Failing(DatabaseStore):
@@ -145,10 +143,9 @@ def test_attack_logout_from_another_site(site_of: str, site: Site, browser: Test
     assert browser.post("/logout", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
 
 
-def test_a_provider_without_revocation_is_no_warning(platform: FakePlatform, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_provider_without_revocation_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     """The session ends here; each logout would otherwise print a line that nobody can act on."""
-    platform.provider = attrs.evolve(platform.provider, revocation_url=None)
-    site = Site(platform)
+    site = Site(PlatformMock(revocation_url=None))
     with site as browser:
         site.log_in(browser)
         assert browser.post("/logout").status_code == 303

@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 
 import seic
 from seic.fastapi import Logins, add_exception_handlers, lifespan
-from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import KEY, PAGE, SESSION, Site, cookies_of, login_cookie, plant
+from tests._support.platform_mock import PlatformMock
 from tests._support.stores import DatabaseStore
 
 #: Seconds of life of the platform's access tokens.
@@ -47,7 +47,7 @@ def test_an_expired_token_is_refreshed(site: Site, browser: TestClient) -> None:
 def test_a_revoked_refresh_token_leads_to_the_login(site: Site, browser: TestClient) -> None:
     """The session ends with a redirect to the login, not with an error."""
     site.log_in(browser)
-    site.platform.kill("ada@example.com")
+    site.platform.end_login("ada@example.com")
     site.platform.clock.advance(LIFETIME + 1)
 
     assert browser.get("/me").headers["Location"] == "/login?next=%2Fme"
@@ -65,7 +65,7 @@ def test_a_session_that_ends_during_a_handler_leads_to_the_login(
 ) -> None:
     """The token was valid until the API rejected it; the response is not a 502."""
     site.log_in(browser)
-    site.platform.kill("ada@example.com")
+    site.platform.end_login("ada@example.com")
 
     ended = browser.get("/me", headers=headers)
     assert (ended.status_code, ended.headers.get("Location")) == (status, location)
@@ -74,7 +74,7 @@ def test_a_session_that_ends_during_a_handler_leads_to_the_login(
 
 
 @pytest.mark.parametrize("ended", ["ada", "ben"])
-def test_a_user_of_several_logins_is_redirected_to_the_one_that_ended(ended: str, platform: FakePlatform) -> None:
+def test_a_user_of_several_logins_is_redirected_to_the_one_that_ended(ended: str, platform: PlatformMock) -> None:
     """A handler may need the clients of two logins."""
     site = Site(platform)
     other = Logins(
@@ -91,7 +91,7 @@ def test_a_user_of_several_logins_is_redirected_to_the_one_that_ended(ended: str
         one: seic.AsyncClient = Depends(site.logins.client),  # noqa: B008
         two: seic.AsyncClient = Depends(other.client),  # noqa: B008
     ) -> None:
-        platform.kill(f"{ended}@example.com")
+        platform.end_login(f"{ended}@example.com")
         await one.get("/v1/me")
         await two.get("/v1/me")
 
@@ -102,8 +102,8 @@ def test_a_user_of_several_logins_is_redirected_to_the_one_that_ended(ended: str
     add_exception_handlers(app)
     app.get("/both")(both)
     with TestClient(app, base_url="https://app.example", headers=PAGE, follow_redirects=False) as browser:
-        browser.get(platform.log_in(browser.get("/login").headers["Location"], email="ada@example.com"))
-        browser.get(platform.log_in(browser.get("/other/login").headers["Location"], email="ben@example.com"))
+        browser.get(platform.log_in(browser.get("/login").headers["Location"], username="ada@example.com"))
+        browser.get(platform.log_in(browser.get("/other/login").headers["Location"], username="ben@example.com"))
         reply = browser.get("/both")
 
     assert reply.status_code == 303
@@ -116,7 +116,7 @@ async def _entering(one: Logins, other: Logins, app: Any) -> AsyncIterator[None]
         yield
 
 
-def test_a_refusal_of_the_service_redirects_no_user(platform: FakePlatform) -> None:
+def test_a_refusal_of_the_service_redirects_no_user(platform: PlatformMock) -> None:
     """A user with a valid session would come back to the same refusal, in a loop."""
     site = Site(platform)
 
@@ -132,13 +132,13 @@ def test_a_refusal_of_the_service_redirects_no_user(platform: FakePlatform) -> N
 def test_an_outage_of_the_provider_ends_no_session(site: Site, browser: TestClient) -> None:
     """A user with an expired token gets a 503, and is still logged in after the outage."""
     site.log_in(browser)
-    site.platform.plan.extend([httpx.Response(503)] * 4)
+    site.platform.token_responses.extend([httpx.Response(503)] * 4)
     site.platform.clock.advance(LIFETIME + 1)
 
     reply = browser.get("/me")
     assert reply.status_code == 503
     assert reply.headers["Retry-After"]
-    site.platform.plan.clear()
+    site.platform.token_responses.clear()
     site.platform.clock.advance(600)
     assert browser.get("/me").status_code == 200
 
@@ -156,7 +156,7 @@ def test_a_session_lasts_12_hours(age: int, status: int, site: Site, browser: Te
 
 @pytest.mark.parametrize("same_process", [True, False], ids=["in memory", "from the store"])
 @pytest.mark.parametrize(("idle", "status"), [(1790, 200), (1810, 303)], ids=["within", "over"])
-def test_a_user_may_be_idle_for_30_minutes(idle: int, status: int, same_process: bool, platform: FakePlatform) -> None:
+def test_a_user_may_be_idle_for_30_minutes(idle: int, status: int, same_process: bool, platform: PlatformMock) -> None:
     """After the expiry of the last access token; later the user logs in again, although a refresh would succeed."""
     site = Site(platform)
     with site as browser:
@@ -210,7 +210,7 @@ def test_everything_in_the_store_has_an_end(
         **answer,
     }
     sent = {name: value for name, value in document.items() if value is not None}
-    site.platform.plan.append(httpx.Response(200, json=sent))
+    site.platform.token_responses.append(httpx.Response(200, json=sent))
     site.log_in(browser)
 
     lifetimes = []
@@ -220,7 +220,7 @@ def test_everything_in_the_store_has_an_end(
     assert sorted(lifetimes) == pytest.approx(sorted([expires_in, 43200]))
 
 
-def test_a_failing_store_ends_no_session_in_memory(platform: FakePlatform, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_store_ends_no_session_in_memory(platform: PlatformMock, caplog: pytest.LogCaptureFixture) -> None:
     """Users of this process go on, others have to log in. The log names the error without the store's words."""
 
     class Failing(DatabaseStore):
@@ -244,7 +244,7 @@ def test_a_failing_store_ends_no_session_in_memory(platform: FakePlatform, caplo
     assert "password-9" not in caplog.text
 
 
-def test_a_login_that_the_store_does_not_save_fails(platform: FakePlatform) -> None:
+def test_a_login_that_the_store_does_not_save_fails(platform: PlatformMock) -> None:
     """A 503, because with a cookie the user would be redirected to the login in a loop."""
 
     class Full(DatabaseStore):
@@ -268,7 +268,7 @@ def test_a_login_that_the_store_does_not_save_fails(platform: FakePlatform) -> N
 
 
 @pytest.mark.parametrize("kind", ["blocking", "silent"])
-def test_a_blocking_store_is_called_in_a_thread(platform: FakePlatform, kind: str) -> None:
+def test_a_blocking_store_is_called_in_a_thread(platform: PlatformMock, kind: str) -> None:
     """Its disk or network does not block the event loop; a store that does not say is one."""
 
     class Blocking(DatabaseStore):

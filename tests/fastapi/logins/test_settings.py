@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 
 import seic
 from seic.fastapi import Logins, UserLogin
-from tests._support.fakes.platform import CALLBACK, FakePlatform
 from tests._support.login_site import KEY, PAGE, Site
+from tests._support.platform_mock import CALLBACK, PlatformMock
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from tests._support.login_site import KEY, PAGE, Site
     ],
 )
 def test_wrong_settings_are_refused(
-    changes: dict[str, Any], options: dict[str, Any], field: str, platform: FakePlatform
+    changes: dict[str, Any], options: dict[str, Any], field: str, platform: PlatformMock
 ) -> None:
     """When `Logins` is constructed."""
     with pytest.raises(seic.ConfigurationError) as caught:
@@ -52,7 +52,7 @@ def test_a_provider_without_logins_is_refused() -> None:
     assert caught.value.field == "provider.authorize_url"
 
 
-def test_a_provider_that_demands_more_is_refused(platform: FakePlatform) -> None:
+def test_a_provider_that_demands_more_is_refused(platform: PlatformMock) -> None:
     """At construction, and not by the provider's page in the user's browser."""
     demand = "require_pushed_authorization_requests"
     provider = attrs.evolve(platform.config().provider, login_demands=(demand,))
@@ -66,7 +66,7 @@ def test_a_provider_that_demands_more_is_refused(platform: FakePlatform) -> None
 @pytest.mark.parametrize(
     ("own", "requested"), [({}, "from-grant"), ({"scope": "from-logins"}, "from-logins")], ids=["grant", "Logins"]
 )
-def test_the_scope_of_the_grant_is_requested(own: dict[str, Any], requested: str, platform: FakePlatform) -> None:
+def test_the_scope_of_the_grant_is_requested(own: dict[str, Any], requested: str, platform: PlatformMock) -> None:
     """At the login, unless `Logins` has one."""
     config = platform.config(grant=UserLogin(scope="from-grant"))
     app = Starlette(routes=Logins(config, callback_url=CALLBACK, key=KEY, **own).routes)
@@ -74,7 +74,7 @@ def test_the_scope_of_the_grant_is_requested(own: dict[str, Any], requested: str
     assert httpx.URL(browser.get("/login").headers["Location"]).params["scope"] == requested
 
 
-def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
+def test_a_forgotten_lifespan_is_explained(platform: PlatformMock) -> None:
     """The message of the first login says what to add."""
     logins = Logins(platform.config(), callback_url=CALLBACK, key=KEY)
     app = Starlette(routes=logins.routes)
@@ -87,7 +87,7 @@ def test_a_forgotten_lifespan_is_explained(platform: FakePlatform) -> None:
     assert "also=logins.lifespan" in str(caught.value)
 
 
-async def test_the_grant_alone_gives_no_token(platform: FakePlatform) -> None:
+async def test_the_grant_alone_gives_no_token(platform: PlatformMock) -> None:
     """Without a login there is no code, so nothing is sent."""
     async with seic.AsyncClient(platform.config(store=None), transport=platform) as client:
         with pytest.raises(seic.TokenRequestRefused) as caught:
@@ -97,7 +97,7 @@ async def test_the_grant_alone_gives_no_token(platform: FakePlatform) -> None:
     assert platform.forms == []
 
 
-def test_plain_http_on_the_developers_machine(platform: FakePlatform) -> None:
+def test_plain_http_on_the_developers_machine(platform: PlatformMock) -> None:
     """Cookies then have neither Secure nor the prefix that requires it."""
     site = Site(platform, callback_url="http://localhost:8000/login/callback", secure=False)
     with site:

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 import seic
 from seic.fastapi import SessionStateStorage
-from tests._support.fakes.platform import FakePlatform
 from tests._support.login_site import Site
+from tests._support.platform_mock import PlatformMock
 
 _STORAGES = pytest.mark.parametrize("login_state", [None, SessionStateStorage()], ids=["cookies", "session"])
 
@@ -24,7 +24,7 @@ def begin(site: Site, browser: TestClient, address: str) -> str:
 
 
 @pytest.fixture
-def pages(platform: FakePlatform) -> Any:
+def pages(platform: PlatformMock) -> Any:
     """Return a function that makes an application with numbered pages."""
 
     def make(**options: Any) -> Site:

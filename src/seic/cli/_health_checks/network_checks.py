@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import attrs
 import httpx
 
-from seic._config import Config, network_of
+from seic._config import Config, network_of, setting_names_of
 from seic._errors import CertificateError, ConfigurationError
 from seic._network.connect_errors import explain_connect_error
 from seic._setting_names import with_setting_names
@@ -226,7 +226,7 @@ def _at(handshake: HandshakeContext, stage: Stage) -> HandshakeContext:
 
 
 def _explained(explanation: HandshakeFailure, config: Config, details: dict[str, str]) -> CheckResult:
-    text = with_setting_names(explanation.text, network_of(config).setting_names)
+    text = with_setting_names(explanation.text, setting_names_of(config).arguments)
     found, remedy = split_remedy(text)
     code = ExitCode.CERTIFICATE if explanation.side == "client" else ExitCode.NETWORK
     return CheckResult("tls", Outcome.FAILED, found, remedy, code, explanation.reason.value, details)

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
+from seic._http2_server import Http2Exchange
 from seic.sandbox._error_responses import AUTHENTICATION_FAILURE, INTERNAL_ERROR, REQUEST_INVALID, ErrorCode
 from seic.sandbox._server.fault import Fault
-from seic.sandbox._server.http2_protocol import Http2Exchange
 
 _PAGE = "<!doctype html><title>Maintenance</title><h1>We will be back soon.</h1>"
 _UNAUTHORIZED, _TOO_MANY, _SERVER_ERROR = 401, 429, 500

@@ -23,9 +23,9 @@ from typing import Any, cast
 import attrs
 from aiohttp import web
 
+from seic._http2_server import Http2Protocol
 from seic.sandbox._certificates import CertificateAuthority, IssuedCertificate
 from seic.sandbox._peer import Peer, peer_of_transport
-from seic.sandbox._server.http2_protocol import Http2Protocol
 
 _LOGGER = logging.getLogger("seic.sandbox")
 #: The names in the certificate of both hosts.

@@ -1,7 +1,7 @@
 """HTTP/2 for aiohttp's requests and responses: one connection, whose frames the library `h2` reads and writes.
 
 aiohttp has no HTTP/2. Each stream becomes a `web.BaseRequest`, and its response is written as frames, so that a handler
-does not see a difference.
+does not see a difference. The sandbox and `seic proxy` use it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import h2.config
 import h2.connection
@@ -20,11 +20,9 @@ from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_parser import RawRequestMessage
+from hyperframe.frame import GoAwayFrame
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
-
-if TYPE_CHECKING:
-    from seic.sandbox._peer import Peer
 
 _BODY_BUFFER = 65536
 #: Of HTTP/1.1 alone (RFC 9113 §8.2.2).
@@ -36,14 +34,14 @@ class Http2Protocol(asyncio.Protocol):
 
     Args:
         respond: Returns the response to a request.
-        peer: The client certificate.
+        peer: The client certificate, for the handler.
         closed: Called when the connection is closed.
     """
 
     def __init__(
         self,
         respond: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        peer: Peer | None,
+        peer: Any,
         closed: Callable[[Http2Protocol], None],
     ) -> None:
         self.respond = respond
@@ -55,6 +53,7 @@ class Http2Protocol(asyncio.Protocol):
         # Set while frames may be written: again after each update of a window or of the transport's buffer.
         self._writable = asyncio.Event()
         self._is_paused = False
+        self._is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -89,6 +88,9 @@ class Http2Protocol(asyncio.Protocol):
     def _take(self, event: h2.events.Event) -> None:
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, h2.events.RequestReceived):
+            if self._is_ending:
+                self.frames.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+                return
             fields = cast("list[tuple[str, str]]", event.headers)
             self._streams[event.stream_id] = Http2Exchange(self, event.stream_id, fields)
         elif isinstance(event, h2.events.DataReceived) and stream is not None:
@@ -105,6 +107,22 @@ class Http2Protocol(asyncio.Protocol):
     def forget(self, number: int) -> None:
         """Drop a stream that has ended."""
         self._streams.pop(number, None)
+        self._close_if_ended()
+
+    def close(self) -> None:
+        """Take no further requests, and close the connection when those in progress have ended."""
+        if self.transport is None or self._is_ending:
+            return
+        self._is_ending = True
+        # h2's own GOAWAY would end the streams too.
+        last = self.frames.highest_inbound_stream_id
+        self.transport.write(GoAwayFrame(stream_id=0, last_stream_id=last, error_code=0).serialize())
+        self._close_if_ended()
+
+    def _close_if_ended(self) -> None:
+        if self._is_ending and not self._streams and self.transport is not None:
+            self.flush()
+            self.transport.close()
 
     def flush(self) -> None:
         """Send the frames that h2 has written."""
@@ -156,7 +174,7 @@ class Http2Exchange(BaseProtocol):
         self._task = loop.create_task(self._respond(_message(fields), loop))
 
     @property
-    def peer(self) -> Peer | None:
+    def peer(self) -> Any:
         """The client certificate."""
         return self._connection.peer
 
@@ -281,6 +299,11 @@ class _StreamWriter(AbstractStreamWriter):
 
     async def drain(self) -> None:
         await self._connection.drain()
+
+    def send_continue(self) -> None:
+        """Send the status 100 (RFC 9110 §15.2.1)."""
+        self._connection.frames.send_headers(self._number, [(":status", "100")])
+        self._connection.flush()
 
     def enable_compression(self, encoding: str = "deflate", strategy: int | None = None) -> None:
         raise NotImplementedError("the sandbox compresses nothing")

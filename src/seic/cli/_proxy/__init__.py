@@ -1,0 +1,1 @@
+"""The server of `seic proxy`: access, headers, forwarding, metrics."""

@@ -1,0 +1,147 @@
+"""A server that accepts the connection of a renewed certificate, and refuses the client at the token endpoint."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seic
+from seic.events import CertificateRejected, CertificateRotated, Event
+from tests._support.pki import Minted, authority, mint, server
+from tests._support.rotating import Bench, replace
+from tests._support.swapping import PairOnDisk
+from tests._support.tls_servers import TlsServer
+
+_PROVIDER = seic.Provider(token_url="/token", client_authentication=seic.TlsClientAuth())
+
+
+class RegisteringServer(TlsServer):
+    """Issues tokens to registered certificates of its authority, and accepts a token with its certificate only."""
+
+    registered: tuple[Minted, ...] = ()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with self.context.wrap_socket(connection, server_side=True) as stream:
+            peer, request = stream.getpeercert(binary_form=True) or b"", stream.recv(65536)
+            # A form comes after its head.
+            request += stream.recv(65536) if request.endswith(b"\r\n\r\n") and request.startswith(b"POST") else b""
+            self.peers.append(peer)
+            is_registered = peer in [one.der for one in self.registered]
+            token = f"token-{peer[-8:].hex()}"
+            status, answer = 200, {"token_type": "Bearer", "expires_in": "3600", "access_token": token}
+            if request.startswith(b"POST") and not is_registered:
+                status, answer = 401, {"error": "invalid_client"}
+            if request.startswith(b"GET") and token.encode() not in request:
+                status, answer = 401, {"error": "invalid_token"}
+            body = json.dumps(answer).encode()
+            head = f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            stream.sendall(head.encode() + b'WWW-Authenticate: Bearer error="invalid_token"\r\n')
+            stream.sendall(b"Connection: close\r\n\r\n" + body)
+
+
+class Story:
+    """A client of the server, with two certificates of one account."""
+
+    def __init__(self, folder: Path, far: RegisteringServer, root: Minted) -> None:
+        self.far = far
+        self.old, self.new = mint(issuer=root, number=51), mint(issuer=root, number=52)
+        self.disk = PairOnDisk(folder / "pair", self.old)
+        self.events: list[Event] = []
+        self.far.registered = (self.old,)
+        config = seic.Config(
+            provider=_PROVIDER,
+            hosts=seic.Hosts(mtls=f"localhost:{far.port}"),
+            client_id="client-1",
+            grant=seic.ClientCredentials(),
+            certificate=self.disk.load(),
+            ca=root.pem,
+        )
+        self.client = seic.Client(config, on_event=self.events.append)
+
+    def call(self) -> Minted | None:
+        """Make a call; return the certificate in use."""
+        assert self.client.get("/").status_code == 200
+        assert self.client.certificate is not None
+        return {self.old.der: self.old, self.new.der: self.new}[self.client.certificate.leaf.der]
+
+    def rejected(self) -> list[str]:
+        """Return the problems of rejected certificates."""
+        return [one.problem for one in self.events if isinstance(one, CertificateRejected)]
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    """Return a client that has made a call."""
+    root = authority()
+    with RegisteringServer(server(root), trusts=root) as far:
+        made = Story(tmp_path, far, root)
+        with made.client:
+            assert made.call() is made.old
+            yield made
+
+
+def test_a_certificate_that_is_not_registered_yet_costs_no_call(story: Story) -> None:
+    """The token request gets its token with the one before, which is in use again (RFC 8705 §2)."""
+    story.disk.put(story.new)
+    assert story.client.reload_certificate()
+    assert story.call() is story.old
+    (problem,) = story.rejected()
+    assert "it was refused after its first use: " in problem
+    assert "401 (invalid_client)" in problem
+
+    story.far.registered = (story.old, story.new)
+    assert story.client.reload_certificate()
+    assert story.call() is story.new
+    assert story.client.token().access_token == f"token-{story.new.der[-8:].hex()}"
+
+
+def test_the_renewed_one_is_used_as_soon_as_the_one_before_is_refused(story: Story) -> None:
+    """The server forgets the old one when it registers the new one."""
+    story.disk.put(story.new)
+    assert story.client.reload_certificate()
+    assert story.call() is story.old
+    story.far.registered = (story.new,)
+    assert story.client.token(force=True).access_token == f"token-{story.new.der[-8:].hex()}"
+    assert story.call() is story.new
+
+
+def test_a_refusal_of_both_says_nothing_about_the_renewed_one(story: Story) -> None:
+    """The client is refused for another reason."""
+    story.far.registered = ()
+    story.disk.put(story.new)
+    assert story.client.reload_certificate()
+    with pytest.raises(seic.TokenRequestRefused):
+        story.client.token(force=True)
+    assert story.client.certificate is not None
+    assert story.client.certificate.leaf.der == story.new.der
+    assert not story.rejected()
+    assert len([one for one in story.events if isinstance(one, CertificateRotated)]) == 1
+
+
+def test_the_trial_of_a_renewed_one_begins_with_its_first_use(tmp_path: Path) -> None:
+    """A service may make its next call long after the rotation."""
+    root = authority()
+    old, new = mint(issuer=root, number=51), mint(issuer=root, number=52)
+    old.write(tmp_path)
+    bench = Bench(tmp_path, root)
+    bench.current()
+    replace(tmp_path, new)
+    bench.check()
+    bench.seconds += 3600
+    refused, refusal = bench.current(), seic.CertificateError("refused", reason=seic.Reason.REFUSED)
+    assert refused.generation == 2
+    bench.seconds += 59
+    assert bench.identity.replace_refused(refused, refusal)
+    assert bench.presented == old.der
+
+    # Nothing is put back later than that.
+    bench.check_urgently()
+    replace(tmp_path, mint(issuer=root, number=53))
+    bench.check()
+    refused = bench.current()
+    bench.seconds += 61
+    assert not bench.identity.replace_refused(refused, refusal)
