@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -241,6 +242,21 @@ async def test_a_cancelled_request_gives_its_turn_to_the_next() -> None:
     assert gateway.started == ["/first", "/0", "/2"]
 
 
+async def test_a_renewed_pause_has_an_end_for_those_that_wait() -> None:
+    """They wait in a queue, after a first pause, and not for the end of their own limit."""
+    gateway = HeldGateway()
+    limit(gateway.gateway, SHORT, path="/0")
+    async with gateway.client(3600) as client:
+        await gateway.begin(client)
+        limited, waiting = (asyncio.create_task(client.get(f"/{number}")) for number in range(2))
+        await gateway.arrive(2)
+        gateway.gates["/0"].set()
+        await gateway.arrive(3)
+        gateway.gates["/1"].set()
+
+        assert ((await limited).status_code, (await waiting).status_code) == (429, 200)
+
+
 async def test_a_cancelled_wait_leaves_no_request_behind() -> None:
     """A deadline around a call holds during the pause."""
     gateway, heard = gateway_mock(), list[Event]()
@@ -265,6 +281,9 @@ async def test_a_request_can_have_a_limit_of_its_own() -> None:
         client.get("/a")
         with pytest.raises(seic.TooManyRequests):
             client.get("/a", extensions={"seic.rate_limit_timeout": 0})
+        for value in (-1, "2", None, math.inf):
+            with pytest.raises(seic.ConfigurationError, match=r"seic\.rate_limit_timeout: must be 0 seconds or more"):
+                client.get("/a", extensions={"seic.rate_limit_timeout": value})
 
 
 async def test_too_many_waiting_requests_fail_when_their_time_is_over() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trio
 
 import seic
 from seic._api.rate_limit import RateLimit
@@ -120,6 +121,27 @@ async def test_a_renewed_pause_begins_with_one_request_again(one: Limit, clock: 
     await waiting[3]
 
     assert len(one.heard) == 1
+
+
+async def test_a_request_that_is_cancelled_with_its_turn_gives_it_back(one: Limit) -> None:
+    """The turn came, and the task that waited did not run between."""
+    one.answer(429, "0")
+    first, second, third, fourth = (asyncio.create_task(one.limit.enter(100)) for _ in range(4))
+    number = await first
+    one.answer(200, number=number)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+
+    assert await third == await asyncio.wait_for(fourth, 5) == number
+
+
+def test_tasks_of_trio_wait_as_those_of_asyncio_do() -> None:
+    """By the system's clock."""
+    limit = RateLimit("api.example")
+    limit.leave(0, httpx.Response(429, headers={"Retry-After": "0.05"}))
+
+    assert trio.run(limit.enter, 10) > 0
 
 
 def test_a_late_response_changes_no_later_pause(one: Limit, clock: FakeClock) -> None:

@@ -244,3 +244,30 @@ def test_no_color(env: pytest.MonkeyPatch) -> None:
             shown = run(*arguments, at_terminal=True)
             assert "\x1b" not in shown.out + shown.err
         env.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("seic req", {"request"}),
+        ("seic certs ins", {"inspect"}),
+        ("seic request --outp", {"--output"}),
+        ("seic completion f", {"fish"}),
+        ("seic certs inspect client.", {"client.pem", "client.key"}),
+        ("seic request GET / -o client.k", {"client.key"}),
+        ("seic request GET / -d client.k", set()),
+    ],
+)
+def test_bash_completes(env: pytest.MonkeyPatch, tmp_path: Path, words: str, completed: set[str]) -> None:
+    """Commands, options, choices, and files where a file belongs."""
+    env.chdir(tmp_path)
+    script = (
+        'eval "$1"; COMP_WORDS=($2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$2; COMP_POINT=${#2}; '
+        "compopt() { :; }; $(complete -p seic | sed 's/.* -F \\([^ ]*\\) .*/\\1/') seic; "
+        'printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "-", run("completion", "bash").out, words], capture_output=True, text=True, check=True
+    )
+
+    assert set(done.stdout.split()) == completed

@@ -230,3 +230,24 @@ def test_a_login_on_another_device(site: Site, monkeypatch: pytest.MonkeyPatch) 
 
     assert re.search(r"/activate and type the code [\w-]+", done.err)
     _use(done)
+
+
+def test_the_doctor_with_a_login(platform: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """Without a login it checks the rest, and names what cannot be tried; with one it tries that too."""
+    before = run("doctor", "--login", "--brief")
+    browse(platform, user_of(sandbox))
+    assert run("login").code == 0
+    after = run("doctor", "--login", "--brief", "--path", ECHO_PATH)
+    platform.delenv("SEIC_STORE")
+    without_store = run("doctor", "--login", "--brief")
+
+    assert before.code == 6
+    assert [line.split()[0] for line in before.out.splitlines()].count("\N{BALLOT X}") == 1
+    assert (
+        "nobody has logged in, or the login has ended; without it no token and no API call can be tried" in before.out
+    )
+    assert "\N{RIGHTWARDS ARROW} run `seic login`" in before.out
+    assert after.code == 0, after.out
+    assert f"GET {ECHO_PATH}: 200" in after.out
+    assert without_store.code == 3
+    assert "set SEIC_STORE" in without_store.out

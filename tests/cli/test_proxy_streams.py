@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import h2.connection
+import h2.events
 import pytest
 
 from tests._support.command import environment
@@ -164,6 +167,50 @@ def test_a_caller_that_asks_first(tmp_path: Path) -> None:
             refused = read_until(connection, b"}")
             assert refused.startswith(b"HTTP/1.1 502"), refused
             assert b"\r\nConnection: close\r\n" in refused
+
+
+def test_a_caller_that_asks_first_over_http2(tmp_path: Path) -> None:
+    """The same, with the interim response as a header frame."""
+    with (
+        ScriptedApi(lambda call: call.answer(call.rfile.read(20)), tmp_path) as api,
+        environment(api.variables, tmp_path),
+        RunningProxy() as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as connection,
+    ):
+        frames = h2.connection.H2Connection()
+        frames.initiate_connection()
+        name, _, value = proxy.authorization.partition(": ")
+        host = f"127.0.0.1:{proxy.port}"
+        fields = [(":method", "POST"), (":path", "/x"), (":scheme", "http"), (":authority", host)]
+        frames.send_headers(1, [*fields, (name.lower(), value), ("expect", "100-continue")])
+        statuses, body = [], b""
+        while not body:
+            connection.sendall(frames.data_to_send())
+            for event in frames.receive_data(connection.recv(65536)):
+                if isinstance(event, h2.events.InformationalResponseReceived | h2.events.ResponseReceived):
+                    statuses.append(dict(event.headers)[b":status"])
+                if isinstance(event, h2.events.InformationalResponseReceived):
+                    frames.send_data(1, b"y" * 10, end_stream=True)
+                if isinstance(event, h2.events.DataReceived):
+                    body += event.data
+    assert statuses == [b"100", b"200"]
+    # In chunks, since the caller named no length.
+    assert body == b"a\r\nyyyyyyyyyy\r\n0\r\n\r\n"
+
+
+@VERSIONS
+def test_a_compressed_request(tmp_path: Path, version: str) -> None:
+    """It is sent as it is, with its own length."""
+    content = gzip.compress(b"content" * 100_000)
+    (tmp_path / "body.gz").write_bytes(content)
+
+    def handle(call: Any) -> None:
+        call.answer(call.rfile.read(int(call.headers["Content-Length"])), ("Seen", call.headers["Content-Encoding"]))
+
+    with ScriptedApi(handle, tmp_path) as api, environment(api.variables, tmp_path), RunningProxy() as proxy:
+        got = proxy.curl("/x", version, "--data-binary", f"@{tmp_path / 'body.gz'}", "-H", "Content-Encoding: gzip")
+    assert got.headers["seen"] == "gzip"
+    assert got.body == content
 
 
 @VERSIONS

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from seic._api.rate_limit import RateLimit
+from seic._errors import ConfigurationError
+from seic._model.token import is_number
 
 #: The key in a request's `extensions` of the seconds that it may wait, in place of the setting.
 TIMEOUT = "seic.rate_limit_timeout"
@@ -33,7 +35,7 @@ class RateLimitTransport:
         limit, number, response = self._limit, 0, None
         self._look()
         if limit.is_on:
-            number = await limit.enter(request.extensions.get(TIMEOUT, self._timeout))
+            number = await limit.enter(self._seconds(request))
         try:
             response = await self._inner.handle_async_request(request)
         finally:
@@ -45,7 +47,7 @@ class RateLimitTransport:
         limit, number, response = self._limit, 0, None
         self._look()
         if limit.is_on:
-            number = limit.enter_sync(request.extensions.get(TIMEOUT, self._timeout))
+            number = limit.enter_sync(self._seconds(request))
         try:
             response = self._inner.handle_request(request)
         finally:
@@ -80,6 +82,12 @@ class RateLimitTransport:
         if self._limit.shared is not None:
             self._limit.shared.drain_sync()
         self._inner.__exit__(*error)
+
+    def _seconds(self, request: Any) -> float:
+        seconds: Any = request.extensions.get(TIMEOUT, self._timeout)
+        if not is_number(seconds) or seconds < 0:
+            raise ConfigurationError(f"{TIMEOUT}: must be 0 seconds or more, and finite", field=TIMEOUT)
+        return float(seconds)
 
     def _look(self) -> None:
         if (shared := self._limit.shared) is not None:

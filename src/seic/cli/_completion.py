@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from seic.cli._exit_code import ExitCode
@@ -35,5 +36,17 @@ def add_completion_command(commands: Any, common: argparse.ArgumentParser) -> No
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     import shtab
 
+    _complete_files(options.parser, shtab.FILE)
     terminal.print(shtab.complete(options.parser, options.shell))
     return ExitCode.OK
+
+
+def _complete_files(parser: argparse.ArgumentParser, complete: Any) -> None:
+    """Let arguments that are paths be completed, of all commands."""
+    # argparse has no public way to the arguments.
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for command in action.choices.values():
+                _complete_files(command, complete)
+        elif action.type is Path or str(action.metavar).startswith("FILE"):
+            action.complete = complete  # type: ignore[attr-defined]  # shtab reads it

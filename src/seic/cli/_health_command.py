@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seic.cli._configuration import environment_of
+from seic.cli._configuration import add_login_option, environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
 
@@ -34,6 +34,7 @@ def add_doctor_command(commands: Any, common: argparse.ArgumentParser) -> None:
     doctor.add_argument("--brief", action="store_true", help="leave out the details")
     doctor.add_argument("--against", metavar="PROFILE", help="check this profile too, and show the differences")
     doctor.add_argument("--capsule", type=Path, metavar="FILE", help="write the report for support, without secrets")
+    add_login_option(doctor)
     doctor.set_defaults(run=_diagnose)
     explain = commands.add_parser(
         "explain",
@@ -59,14 +60,13 @@ def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
             terminal.stdout.flush()
 
     environ = environment_of(options)
-    here = run_checks(environ, path=options.path, timeout=options.timeout, report=report)
+    how: dict[str, Any] = {"path": options.path, "timeout": options.timeout, "login": options.login, "report": report}
+    here = run_checks(environ, **how)
     document = to_document(here)
     secrets = set(here.secrets)
     if options.against is not None:
         changed = {name: value for name, value in environ.items() if not name.startswith("SEIC_")}
-        there = run_checks(
-            {**changed, "SEIC_PROFILE": options.against}, path=options.path, timeout=options.timeout, report=report
-        )
+        there = run_checks({**changed, "SEIC_PROFILE": options.against}, **how)
         secrets |= there.secrets
         rows = differences(here, there)
         document["against"] = to_document(there)

@@ -31,7 +31,7 @@ def add_proxy_command(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "proxy",
         help="forward requests of local programs with token and certificate",
-        description="Forward requests of local programs to the configured host, with the token and the certificate.",
+        description="Forward requests of local programs to the configured host, with the token\nand the certificate.",
         epilog=_EPILOG,
         parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -83,6 +83,7 @@ class HealthState:
         environ: The variables, with the profile.
         path: The path of the API call.
         timeout: Seconds for each connection.
+        login: Whether the token is that of `seic login`.
         config: The configuration, with placeholders for what is missing; None if there can be none.
         problems: The errors of the settings.
         placeholders: The settings that have a placeholder, because they are missing or wrong.
@@ -100,6 +101,7 @@ class HealthState:
     environ: Mapping[str, str] = attrs.field(repr=False)
     path: str = "/"
     timeout: float = 5.0
+    login: bool = False
     config: Config | None = None
     problems: list[SeicError] = attrs.field(factory=list)
     placeholders: set[str] = attrs.field(factory=set)

@@ -38,7 +38,12 @@ _CHECKS: tuple[_Check, ...] = (
 
 
 def run_checks(
-    environ: Mapping[str, str], *, path: str, timeout: float, report: Callable[[CheckResult], None]
+    environ: Mapping[str, str],
+    *,
+    path: str,
+    timeout: float,
+    login: bool = False,
+    report: Callable[[CheckResult], None],
 ) -> HealthState:
     """Run all checks.
 
@@ -46,9 +51,10 @@ def run_checks(
         environ: The variables, with the profile.
         path: The path of the API call.
         timeout: Seconds for each connection.
+        login: Whether the token is that of `seic login`.
         report: Called with each result as it comes.
     """
-    state = HealthState(environ=environ, path=path, timeout=timeout)
+    state = HealthState(environ=environ, path=path, timeout=timeout, login=login)
     _run(_CHECKS, state, report)
     return state
 

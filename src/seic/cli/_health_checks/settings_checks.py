@@ -21,6 +21,7 @@ from seic._x509.credential_files import is_material
 from seic._x509.reasons import CertificateWarning
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of
+from seic.cli._login_grant import LoginGrant
 from seic.cli._setting_sources import SettingSource, list_settings
 
 #: The value of a setting that is missing, while the other checks run.
@@ -68,7 +69,7 @@ def _secrets_of(config: Config) -> Iterator[str]:
 
 
 def _read_config(state: HealthState, username: str | None) -> None:
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"grant": LoginGrant()} if state.login else {}
     for _ in range(_MAX_MISTAKES):
         try:
             # Warnings are repeated by the checks of the certificate and the authorities.

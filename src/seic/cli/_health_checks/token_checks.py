@@ -15,6 +15,7 @@ from seic._errors import ApiError, ConfigurationError, SeicError
 from seic._event_types import Event, TokenAcquired
 from seic._model.token import Token
 from seic._x509.reasons import CertificateWarning
+from seic.cli._configuration import require_store
 from seic.cli._exit_code import ExitCode
 from seic.cli._health_checks.check_result import CheckResult, HealthState, Outcome, failure_of, split_remedy
 from seic.cli._health_checks.settings_checks import certificate_problem
@@ -52,8 +53,13 @@ def check_calls(state: HealthState) -> Iterator[CheckResult]:
 
 def _check_token(state: HealthState, client: Client) -> CheckResult:
     try:
+        if state.login:
+            require_store(state.require_config(), "use")
         token = client.token()
     except SeicError as error:
+        if getattr(error, "code", None) == "login_required":
+            found = "nobody has logged in, or the login has ended; without it no token and no API call can be tried"
+            return CheckResult("token", Outcome.FAILED, found, "run `seic login`", ExitCode.TOKEN)
         return failure_of("token", error)
     except httpx.HTTPError as error:
         return _unexpected("token", error)

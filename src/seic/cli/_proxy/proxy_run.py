@@ -8,7 +8,6 @@ import secrets
 import signal
 from argparse import Namespace
 from collections.abc import Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import attrs
 import httpx
@@ -90,8 +89,6 @@ def _client(config: Config, limits: ForwarderLimits) -> AsyncClient:
         config,
         timeout=httpx.Timeout(limits.timeout),
         limits=httpx.Limits(max_connections=number, max_keepalive_connections=number),
-        # A cookie of one program must not be sent with the requests of another one.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 

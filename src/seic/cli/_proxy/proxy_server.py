@@ -35,7 +35,6 @@ class ProxyServer:
         self._http1 = web.Server(forwarder.respond, handler_cancellation=True)
         self._sockets = sockets
         self._forwarder = forwarder
-        self._detections: set[_Detection] = set()
         self._http2: set[Http2Protocol] = set()
 
     async def serve(self, stop: asyncio.Event, hurry: asyncio.Event, *, grace: float) -> int:
@@ -56,8 +55,6 @@ class ProxyServer:
         self._forwarder.is_ending = True
         for connection in self._connections():
             connection.close()
-        for detection in [*self._detections]:
-            detection.close()
         await self._wait(hurry, grace)
         cut = len(self._forwarder.running)
         for connection in self._connections():
@@ -99,10 +96,6 @@ class ProxyServer:
         self._http2.add(protocol)
         return protocol
 
-    def detecting(self, detection: _Detection, *, ended: bool) -> None:
-        """Note a connection whose protocol is not known yet."""
-        (self._detections.discard if ended else self._detections.add)(detection)
-
 
 class _Detection(asyncio.Protocol):
     """A connection until its first bytes say which protocol it has."""
@@ -114,26 +107,16 @@ class _Detection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._server.detecting(self, ended=False)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.detecting(self, ended=True)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         start = self._received[: len(_PREFACE)]
         if self._transport is None or (start != _PREFACE and _PREFACE.startswith(start)):
             return
-        self._server.detecting(self, ended=True)
         protocol = self._server.http2() if start == _PREFACE else self._server.http1()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(self._received)
-
-    def close(self) -> None:
-        """Close the connection, on which no request has begun."""
-        if self._transport is not None:
-            self._transport.close()
 
 
 class _Http1Protocol(web.RequestHandler):
