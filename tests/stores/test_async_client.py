@@ -14,8 +14,9 @@ import redis.asyncio
 
 import seic
 from seic.redis import RedisStore
-from tests._support.fakes.gateway import FakeGateway
+from seic.testing import MockProvider
 from tests._support.loops import Loop
+from tests._support.mocks import gateway_mock
 from tests._support.redis_server import RedisServer
 
 KEY = "k" * 32
@@ -58,12 +59,12 @@ class _Counting(redis.asyncio.Redis):
         return await super().execute_command(*arguments, **settings)  # type: ignore[no-untyped-call]
 
 
-def auth(gateway: FakeGateway, store: RedisStore) -> seic.OAuth2Auth:
+def auth(gateway: MockProvider, store: RedisStore) -> seic.OAuth2Auth:
     """Return an auth whose tokens are in a store."""
     return seic.OAuth2Auth(gateway.config(store=store), transport=gateway)
 
 
-async def test_an_async_caller_uses_it_in_its_own_loop(redis_server: RedisServer, gateway: FakeGateway) -> None:
+async def test_an_async_caller_uses_it_in_its_own_loop(redis_server: RedisServer, gateway: MockProvider) -> None:
     """With its connections: the server sees no others."""
     async with _Counting(port=redis_server.port, single_connection_client=True) as client:
         before = (await client.info("stats"))["total_connections_received"]
@@ -79,7 +80,7 @@ async def test_an_async_caller_uses_it_in_its_own_loop(redis_server: RedisServer
 
 
 def test_a_store_that_is_created_outside_of_a_loop_uses_the_first(
-    redis_server: RedisServer, gateway: FakeGateway, loop: Loop
+    redis_server: RedisServer, gateway: MockProvider, loop: Loop
 ) -> None:
     """As one of a module; callers in threads use it through that loop, which their own would break."""
     client = _Counting(port=redis_server.port)
@@ -95,7 +96,7 @@ def test_a_store_that_is_created_outside_of_a_loop_uses_the_first(
     loop.call(client.aclose)
 
 
-def test_without_its_loop_it_counts_as_down(redis_server: RedisServer, gateway: FakeGateway) -> None:
+def test_without_its_loop_it_counts_as_down(redis_server: RedisServer, gateway: MockProvider) -> None:
     """A blocking caller gets a token nevertheless, and the event says what to do."""
     events: list[object] = []
     client = _Counting(port=redis_server.port)
@@ -114,11 +115,11 @@ def test_a_closed_loop_gives_way_to_the_next(redis_server: RedisServer) -> None:
     client = redis.asyncio.Redis(port=redis_server.port)
     store = RedisStore(client=client, key=KEY)
 
-    async def get_token(gateway: FakeGateway) -> None:
+    async def get_token(gateway: MockProvider) -> None:
         await auth(gateway, store).token()
         await client.aclose()
 
-    first, second = FakeGateway(), FakeGateway()
+    first, second = gateway_mock(), gateway_mock()
     asyncio.run(get_token(first))
     asyncio.run(get_token(second))
 
