@@ -94,6 +94,11 @@ class GrantReader:
         make = Saml2Bearer if self._is_sei_saml else _CLASSES[self.name]
         return make(**{name: value for name, value in arguments.items() if value is not None})
 
+    def credentials(self) -> list[str]:
+        """Return the variables or keys of the account and the secrets that are set."""
+        settings = self._settings
+        return [settings.name_of(name) for name in ("username", *_SECRETS) if settings.has(name)]
+
     def _refuse(self, setting: str) -> None:
         settings = self._settings
         name = settings.name_of(setting)
