@@ -85,7 +85,9 @@ def test_a_store_that_is_created_outside_of_a_loop_uses_the_first(
     """As one of a module; callers in threads use it through that loop, which their own would break."""
     client = _Counting(port=redis_server.port)
     store = RedisStore(client=client, key=KEY)
-    loop.call(auth(gateway, store).token)
+    first = auth(gateway, store)
+    loop.call(first.token)
+    loop.call(first.aclose)
     auth(gateway, store).token_sync()
     asyncio.run(auth(gateway, store).token())
     store.save(ENTRY, token())
@@ -116,7 +118,9 @@ def test_a_closed_loop_gives_way_to_the_next(redis_server: RedisServer) -> None:
     store = RedisStore(client=client, key=KEY)
 
     async def get_token(gateway: MockProvider) -> None:
-        await auth(gateway, store).token()
+        login = auth(gateway, store)
+        await login.token()
+        await login.aclose()
         await client.aclose()
 
     first, second = gateway_mock(), gateway_mock()
