@@ -160,7 +160,7 @@ class TokenEndpoint(Unpicklable):
         Args:
             grant: Its grant.
             is_own: Whether that is the configured one.
-            check: Raises if the secrets with a digest were refused in another process; called for those that may change.
+            check: Raises if another process was refused with the secrets of a digest; called for those that may change.
         """
         if self.metadata is not None:
             await self.read_metadata()
