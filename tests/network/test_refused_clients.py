@@ -1,20 +1,26 @@
-"""A server that accepts the connection of a renewed certificate, and refuses the client at the token endpoint."""
+"""Servers that refuse a client although they accept its connection, or for the moment of a change."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
+import httpx
 import pytest
 
 import seic
 from seic.events import CertificateRejected, CertificateRotated, Event
+from tests._support.handshakes import configure
 from tests._support.pki import Minted, authority, mint, server
 from tests._support.rotating import Bench, replace
 from tests._support.swapping import PairOnDisk
-from tests._support.tls_servers import TlsServer
+from tests._support.tls_servers import TLS12, TlsServer
 
 _PROVIDER = seic.Provider(token_url="/token", client_authentication=seic.TlsClientAuth())
 
@@ -145,3 +151,43 @@ def test_the_trial_of_a_renewed_one_begins_with_its_first_use(tmp_path: Path) ->
     refused = bench.current()
     bench.seconds += 61
     assert not bench.identity.replace_refused(refused, refusal)
+
+
+class ChangingServer(TlsServer):
+    """Refuses each certificate for half a second after the first that it refuses, as a server that is being changed."""
+
+    def change(self, meanwhile: ssl.SSLContext) -> None:
+        """Begin with the next connection."""
+        self._after, self.context = self.context, meanwhile
+
+    def _answer(self, connection: socket.socket) -> None:
+        failures = len(self.failures)
+        super()._answer(connection)
+        if not failures and self.failures:
+            threading.Timer(0.5, self._settle).start()
+
+    def _settle(self) -> None:
+        self.context = self._after
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_server_that_is_being_changed_has_time_for_it(blocking: bool, tmp_path: Path) -> None:
+    """A renewed pair waits for the server; the call is tried again until the change is done."""
+    root, other = authority(), authority("Another root", 66)
+    disk = PairOnDisk(tmp_path / "pair", mint(issuer=root, number=51))
+    with ChangingServer(server(root), trusts=root, version=TLS12) as far:
+        config = attrs.evolve(configure(far.port, ca=root), certificate=disk.load())
+        async with httpx.AsyncClient(transport=seic.AsyncTransport(config), base_url=config.base_url) as client:
+            await client.get("/")
+            disk.put(mint(issuer=other, number=52))
+            with pytest.raises(seic.CertificateError, match="the last good one stays"):
+                await seic.OAuth2Auth(config).reload_certificate()
+            far.failures.clear()
+            with TlsServer(server(root), trusts=authority("Third root", 67), version=TLS12) as strict:
+                far.change(strict.context)
+            if blocking:
+                with httpx.Client(transport=seic.Transport(config), base_url=config.base_url) as other_client:
+                    assert (await asyncio.to_thread(other_client.get, "/")).text == "ok"
+            else:
+                assert (await client.get("/")).text == "ok"
+    assert far.failures
