@@ -163,5 +163,6 @@ def test_an_interruption_at_a_terminal(files: FileServer, tmp_path: Path) -> Non
     files.cut = 50_000
     broken = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"), at_terminal=True)
 
-    assert re.search(r"^seic: 50000 bytes", broken.err, re.MULTILINE)
+    # After the escape sequence that shows the cursor again.
+    assert re.search(r"^(?:\x1b\[\?25h)?seic: 50000 bytes", broken.err, re.MULTILINE)
     assert broken.err.index("50.0/102.4 kB") < broken.err.index("seic: 50000 bytes")
