@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from seic.sandbox import Sandbox
-    from seic.testing import CertificateFactory, Events, MockClocks, MockProvider, Recording
+    from seic.testing import CertificateFactory, Events, MockClocks, MockIssuer, MockProvider, Recording
     from seic.testing._fault_runs import FaultRuns
 
 _Scope = Literal["session", "package", "module", "class", "function"]
@@ -61,6 +61,14 @@ def seic_mock() -> Iterator[MockProvider]:
     with without_network(provider):
         yield provider
     provider.check()
+
+
+@pytest.fixture
+def seic_issuer() -> MockIssuer:
+    """An issuer of JWTs in memory, for tests of `BearerTokens`; see `seic.testing.MockIssuer`."""
+    from seic.testing import MockIssuer
+
+    return MockIssuer()
 
 
 @pytest.fixture

@@ -46,7 +46,10 @@ def refuse(code: str, status: int = 400) -> httpx.Response:
 
 
 class Provider:
-    """A provider that starts logins and returns the given responses to polls; `forms` are the received forms."""
+    """A provider that starts logins and returns the given responses to polls; `forms` are the received forms.
+
+    `MockProvider` issues a token for a poll that was not planned; here it is an error.
+    """
 
     def __init__(
         self, *polls: httpx.Response | Exception, begin: dict[str, Any] | httpx.Response | None = None

@@ -111,6 +111,16 @@ def _api(status: int, body: bytes = b"", **headers: str) -> None:
         seic.raise_for_status(client.get("/path"))
 
 
+def _pages(body: bytes = b"[]", link: str = "") -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("token"):
+            return httpx.Response(200, json={"access_token": "token", "token_type": "Bearer", "expires_in": 600})
+        return httpx.Response(200, content=body, headers={"Link": link} if link else {})
+
+    with seic.Client(_config(), transport=httpx.MockTransport(answer)) as client:
+        list(client.pages("/path"))
+
+
 def _metadata(**members: object) -> None:
     document = {"issuer": "https://idp.example", "token_endpoint": "https://idp.example/token", **members}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=document))
@@ -170,6 +180,16 @@ PEM: dict[str, tuple[int, Callable[[int], object]]] = {
     "text that may be a path": (20000, lambda n: seic.ClientCertificate.load("aA1" * n + "!")),
 }
 REPLIES: dict[str, tuple[int, Callable[[int], object]]] = {
+    "Link: brackets": (20_000, lambda size: _pages(link="<" * size)),
+    "Link: links": (4_000, lambda size: _pages(link="<a>;" * size)),
+    "Link: open quotes": (4_000, lambda size: _pages(link='<a>;x="\\' * size)),
+    "Link: parameters": (8_000, lambda size: _pages(link="<a>" + ";x" * size)),
+    "Link: spaces": (20_000, lambda size: _pages(link="<a>;x" + " " * size)),
+    "pages: members": (
+        2_000,
+        lambda size: _pages(json.dumps({f"next{one}": {"a": "b"} for one in range(size)}).encode()),
+    ),
+    "pages: a long name": (20_000, lambda size: _pages(json.dumps({"next" * size: "b"}).encode())),
     "many members": (500, lambda n: _token(200, _json(**{f"m{i}": i for i in range(n)}))),
     "nested lists": (4000, lambda n: _token(200, b"[" * n)),
     "nested objects": (4000, lambda n: _token(200, b'{"a":' * n)),

@@ -14,7 +14,7 @@ import pytest
 import seic
 from tests._support.api import Kind
 from tests._support.bearers import ask, bearer_of
-from tests._support.issuer import Issuer
+from tests._support.issuer import issuer_of
 
 HOST = "https://idp.example"
 PROVIDER = attrs.evolve(
@@ -154,7 +154,7 @@ async def test_a_device_login_names_seic(site: Site) -> None:
 
 def test_the_request_of_a_key_set_names_seic() -> None:
     """The keys of incoming tokens are requested without a client of the user."""
-    issuer, agents = Issuer(), []
+    issuer, agents = issuer_of(), []
 
     def answer(request: httpx.Request) -> httpx.Response:
         agents.append(request.headers.get("User-Agent", ""))

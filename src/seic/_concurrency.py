@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+#: In a thread that `start_thread` started: the event loop of the caller, as `current_loop` gives it; None without one.
+calling_loop: contextvars.ContextVar[Any] = contextvars.ContextVar("seic_calling_loop", default=None)
+
 #: The number of waiting tasks that continue with each turn of the event loop: each has a request to send, which takes
 #: some tenths of a millisecond.
 _EACH_TURN = 8
@@ -317,6 +320,7 @@ def start_thread(call: Callable[..., _T], *args: Any, inherit_context: bool = Tr
     """
     future: SharedFuture[_T] = SharedFuture()
     context = contextvars.copy_context() if inherit_context else contextvars.Context()
+    context.run(calling_loop.set, current_loop() or calling_loop.get())
 
     def work() -> None:
         try:

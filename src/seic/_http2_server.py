@@ -77,7 +77,7 @@ class Http2Protocol(asyncio.Protocol):
         try:
             for event in self.frames.receive_data(data):
                 self._take(event)
-        except h2.exceptions.ProtocolError:
+        except (h2.exceptions.ProtocolError, UnicodeDecodeError):  # the second: a header that is not UTF-8
             # h2 has written the GOAWAY that says why, unless the client began with other bytes.
             self.flush()
             if self.transport is not None:
@@ -180,7 +180,7 @@ class Http2Exchange(BaseProtocol):
 
     async def _respond(self, message: RawRequestMessage, loop: asyncio.AbstractEventLoop) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        writer = _StreamWriter(self._connection, self._number)
+        writer = Http2StreamWriter(self._connection, self._number)
         request = web.BaseRequest(message, self.body, cast("Any", self), writer, task, loop)
         # A client that left, or a stream that a fault ended.
         with contextlib.suppress(ConnectionError, h2.exceptions.ProtocolError):
@@ -261,7 +261,7 @@ class Http2Exchange(BaseProtocol):
         return default if transport is None else transport.get_extra_info(name, default)
 
 
-class _StreamWriter(AbstractStreamWriter):
+class Http2StreamWriter(AbstractStreamWriter):
     """Writes a response as frames."""
 
     def __init__(self, connection: Http2Protocol, number: int) -> None:

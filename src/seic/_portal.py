@@ -191,6 +191,10 @@ class _Portal:
         # A later thread may have the ident of one that has ended.
         return thread is not None and thread.ident == threading.get_ident() and thread.is_alive()
 
+    def has_loop(self, loop: object) -> bool:
+        """Whether its tasks run in this loop."""
+        return self._loop is loop
+
     def submit(self, call: _Call[_T]) -> BackgroundTask[_T]:
         context = contextvars.copy_context()
         with self._lock:
@@ -315,9 +319,21 @@ def is_in_portal() -> bool:
     return _portal().is_here()
 
 
+def is_portal(loop: object) -> bool:
+    """Whether an event loop is that of the portal."""
+    return _portal().has_loop(loop)
+
+
 def submit(call: _Call[_T]) -> BackgroundTask[_T]:
     """Start a coroutine function in the portal; TokenError if no thread can be started at the interpreter's exit."""
     return _portal().submit(call)
+
+
+def submit_to(loop: asyncio.AbstractEventLoop, call: _Call[_T]) -> BackgroundTask[_T]:
+    """Start a coroutine function in a loop of the application that runs in another thread."""
+    task: _AsyncioTask[_T] = _AsyncioTask(loop)
+    loop.call_soon_threadsafe(task.begin, call, contextvars.copy_context())
+    return task
 
 
 def run(call: _Call[_T], *, seconds: float | None = None) -> _T:

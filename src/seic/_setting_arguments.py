@@ -19,6 +19,7 @@ from seic._oauth.metadata import CLIENT_AUTHENTICATIONS
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._setting_grants import NEEDS, GrantReader
 from seic._setting_names import (
+    GRANT_CREDENTIALS,
     SECRETS,
     SETTING_BY_NAME,
     SETTING_OF_FIELD,
@@ -121,9 +122,12 @@ class ArgumentReader:
         fields = {
             field: setting for field, setting in SETTING_OF_FIELD.items() if _argument_of(setting) not in self._given
         }
+        fields = {field: settings.name_of(setting) for field, setting in fields.items()}
+        if "grant" not in self._given and (named := grants.credentials()):
+            fields[GRANT_CREDENTIALS] = " and ".join(named)
         return ConfigArguments(
             {name: value for name, value in arguments.items() if value is not None},
-            SettingNames({field: settings.name_of(setting) for field, setting in fields.items()}, self._remedies()),
+            SettingNames(fields, self._remedies()),
         )
 
     def _remedies(self) -> dict[str, str]:

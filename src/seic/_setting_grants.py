@@ -10,6 +10,7 @@ from seic._model.extension_grants import JwtBearer, SamlBearer, TokenExchange
 from seic._model.grant_parameters import Grant
 from seic._model.grants import SAML2_BEARER, ClientCredentials, RefreshToken
 from seic._model.login_grants import Password, Saml2Bearer
+from seic._setting_names import hint_for_unknown
 from seic._setting_values import SettingReader
 
 _Make = Callable[..., Grant]
@@ -65,6 +66,9 @@ class GrantReader:
 
     def __init__(self, settings: SettingReader, provider: object) -> None:
         self._settings = settings
+        if (word := settings.text("grant")) and word not in GRANTS and (hint := hint_for_unknown(word)):
+            name = settings.name_of("grant")
+            raise ConfigurationError(f"{name}: needs a user and has no settings; {hint}", field=name)
         #: The grant's own word.
         self.name = settings.one_of(GRANTS, "grant") or "client_credentials"
         grants = getattr(provider, "grants", None) or ()
@@ -93,6 +97,11 @@ class GrantReader:
             arguments["saml_assertion"] = arguments.pop("assertion")
         make = Saml2Bearer if self._is_sei_saml else _CLASSES[self.name]
         return make(**{name: value for name, value in arguments.items() if value is not None})
+
+    def credentials(self) -> list[str]:
+        """Return the variables or keys of the account and the secrets that are set."""
+        settings = self._settings
+        return [settings.name_of(name) for name in ("username", *_SECRETS) if settings.has(name)]
 
     def _refuse(self, setting: str) -> None:
         settings = self._settings

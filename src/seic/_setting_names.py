@@ -64,6 +64,8 @@ _KUBERNETES_VARIABLE = r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+
 #: Names that a user tries for a grant that no variable configures.
 _GRANT_NAME = r"(?i)code|session|device"
 _PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
+#: The words in advice for the settings of a grant, of which each grant has others.
+GRANT_CREDENTIALS = "the grant's credentials"
 #: A field in advice, which is neither a part of a path nor an argument.
 _FIELD = r"(?<![\w./\\-])[a-z]+(?:[._][a-z]+)+(?![\w(=/\\-]|\.\w)"
 #: Settings without a name here, and what sets them.
@@ -107,7 +109,7 @@ class SettingNames:
     """The variables or keys that the values of a configuration came from; empty for values from code.
 
     Attributes:
-        fields: By the field that errors name.
+        fields: By the field that errors name, and for `GRANT_CREDENTIALS` all those of the grant that are set.
         arguments: By the argument that hints name, such as `ca=...`.
     """
 
@@ -116,6 +118,7 @@ class SettingNames:
 
     def in_advice(self, text: str) -> str:
         """Return advice that names fields, such as `grant.scope`, in the words of the user's own configuration."""
+        text = text.replace(GRANT_CREDENTIALS, self.fields.get(GRANT_CREDENTIALS, GRANT_CREDENTIALS))
         return re.sub(_FIELD, lambda found: self.fields.get(found[0], found[0]), text)
 
     def of_error(self, error: CertificateError | ConfigurationError) -> CertificateError | ConfigurationError:

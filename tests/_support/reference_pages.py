@@ -95,6 +95,11 @@ _REFUSALS = {
 }
 
 
+#: Classes that are split into private base classes.
+_WITH_BASES = {"MockProvider", "Sandbox"}
+_INHERITED = "    options: {inherited_members: true}\n"
+
+
 def _extra(name: str) -> str:
     return f'\nIt needs the extra: `pip install "seic[{name}]"`.\n' if name else ""
 
@@ -112,7 +117,7 @@ def _module_page(name: str, extra: str) -> str:
         elif name == "seic" and member == "events":
             parts.append("\nThe classes of events are in [seic.events](event-classes.md).\n")
         elif member != "__version__":
-            parts.append(f"\n::: {name}.{member}\n")
+            parts.append(f"\n::: {name}.{member}\n{_INHERITED if member in _WITH_BASES else ''}")
     if "\n## " not in "".join(parts):
         parts.insert(1, "\n## Names\n")
     return "".join(parts).replace("\n## About this package\n", "")

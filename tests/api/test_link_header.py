@@ -109,3 +109,30 @@ def test_a_malformed_url() -> None:
     """A typed error, not one of httpx."""
     with pytest.raises(seic.ConfigurationError, match="is malformed"):
         _paths(None, body={"next": "https://api.example:port/"}, page_cursor_field="next")
+
+
+def test_a_redirect() -> None:
+    """It is not taken for a page; httpx follows none by default."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            return httpx.Response(200, json={"access_token": "t", "expires_in": 60})
+        moved = request.url.path == "/items"
+        return httpx.Response(301, headers={"Location": "/items/"}) if moved else httpx.Response(200, json=[])
+
+    config = seic.Config(
+        provider=seic.Provider(token_url="/token"),
+        hosts=seic.Hosts(api="api.example"),
+        client_id="id",
+        client_secret="s",
+        grant=seic.ClientCredentials(),
+    )
+    transport = httpx.MockTransport(answer)
+    with (
+        seic.Client(config, transport=transport) as client,
+        pytest.raises(seic.ConfigurationError, match="/items redirects to /items/;") as caught,
+    ):
+        list(client.pages("/items"))
+    assert caught.value.field == "url"
+    with seic.Client(config, transport=transport, follow_redirects=True) as client:
+        assert len(list(client.pages("/items"))) == 1

@@ -37,13 +37,20 @@ _GIB = 1 << 30
 
 @attrs.frozen
 class Rate:
-    """The results of one run: requests per second, and milliseconds of a request."""
+    """The results of one run.
+
+    Args:
+        rate: Requests per second.
+        milliseconds: The time of a request.
+        processor: Microseconds of processor time of a request, in the client or in the proxy.
+    """
 
     rate: float
     milliseconds: float
+    processor: float
 
 
-async def _measure(call: Callable[[], Awaitable[object]], callers: int) -> Rate:
+async def _measure(call: Callable[[], Awaitable[object]], callers: int, processor: Callable[[], float]) -> Rate:
     ended, is_over = 0, False
 
     async def repeat() -> None:
@@ -54,17 +61,18 @@ async def _measure(call: Callable[[], Awaitable[object]], callers: int) -> Rate:
 
     calling = [asyncio.create_task(repeat()) for _ in range(callers)]
     await asyncio.sleep(_WARM_UP)
-    ended, begun = 0, time.perf_counter()
+    ended, begun, used = 0, time.perf_counter(), processor()
     await asyncio.sleep(_SECONDS)
-    rate = ended / (time.perf_counter() - begun)
+    # At least one, so that a rate exists.
+    number, took, used = max(ended, 1), time.perf_counter() - begun, processor() - used
     is_over = True
     await asyncio.gather(*calling)
-    return Rate(rate, 1000 * callers / rate)
+    return Rate(number / took, 1000 * callers * took / number, 1e6 * used / number)
 
 
 async def _direct(config: seic.Config, callers: int) -> Rate:
     async with seic.AsyncClient(config, timeout=httpx.Timeout(60)) as client:
-        return await _measure(lambda: client.get(_PATH), callers)
+        return await _measure(lambda: client.get(_PATH), callers, time.process_time)
 
 
 async def _proxied(proxy: RunningProxy, callers: int) -> Rate:
@@ -78,7 +86,7 @@ async def _proxied(proxy: RunningProxy, callers: int) -> Rate:
                 assert response.status == 200
                 await response.read()
 
-        return await _measure(call, callers)
+        return await _measure(call, callers, lambda: _processor_seconds(proxy.process.pid))
 
 
 def _processor_seconds(pid: int) -> float:
@@ -114,7 +122,8 @@ def _rates(folder: Path) -> Iterator[str]:
                 for name, each in runs.items():
                     rate = statistics.median(run.rate for run in each)
                     milliseconds = statistics.median(run.milliseconds for run in each)
-                    yield f"| {name} | {callers} | {rate:,.0f} | {milliseconds:.1f} ms |"
+                    processor = statistics.median(run.processor for run in each)
+                    yield f"| {name} | {callers} | {rate:,.0f} | {milliseconds:.1f} ms | {processor:,.0f} µs |"
 
 
 def _bodies(folder: Path) -> Iterator[str]:
@@ -150,7 +159,8 @@ def _transfer(proxy: RunningProxy, version: str, what: str) -> int:
 def main() -> None:
     """Print each row once it is measured."""
     with tempfile.TemporaryDirectory() as folder:
-        print("| client | callers | requests per second | time of a request |\n|---|---|---|---|", flush=True)
+        head = "| client | callers | requests per second | time of a request | processor time of a request |"
+        print(f"{head}\n|---|---|---|---|---|", flush=True)
         for row in _rates(Path(folder)):
             print(row, flush=True)
         print("\n| 1 GiB through the proxy | rate | memory before | largest memory |\n|---|---|---|---|", flush=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import h2.connection
 import pytest
 
 from seic.sandbox import Sandbox
 from tests._support.command import environment, variables_of
+from tests._support.loopback import PATIENCE
 from tests._support.running_proxy import CurlResult, RunningProxy, ScriptedApi, parse_output
 from tests._support.sandbox_client import ECHO_PATH
 
@@ -199,6 +202,21 @@ def test_lines_are_not_repeated(env: pytest.MonkeyPatch) -> None:
     assert b" 400 " in received.split(b"\r\n")[0]
     assert b"planted" not in received
     assert "planted" not in log
+
+
+def test_bytes_that_are_no_text(env: pytest.MonkeyPatch) -> None:
+    """A header of HTTP/2 that is not UTF-8 ends its connection, without a word on stderr."""
+    with RunningProxy() as proxy, socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as connection:
+        frames = h2.connection.H2Connection()
+        frames.initiate_connection()
+        host = f"127.0.0.1:{proxy.port}"
+        fields = [(":method", "GET"), (":path", "/x"), (":scheme", "http"), (":authority", host)]
+        frames.send_headers(1, [*fields, ("x-planted", b"caf\xe9")], end_stream=True)
+        connection.sendall(frames.data_to_send())
+        while connection.recv(65536):
+            pass
+        assert proxy.curl(ECHO_PATH, HTTP2).status == 200
+        assert proxy.end() == (0, "")
 
 
 def test_requests_in_a_row(proxy: RunningProxy) -> None:

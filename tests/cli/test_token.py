@@ -65,7 +65,9 @@ def test_curl_takes_the_headers(sandbox: Sandbox, env: pytest.MonkeyPatch) -> No
 def test_info_describes_the_token(env: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     """As the provider sees it; the gateway has no such call, which is a sentence."""
     assert run("token", "info").code == 3
-    assert "has no call that describes a token" in run("token", "info").err
+    assert (
+        "has no call that describes a token; if yours has one, set SEIC_INTROSPECTION_URL" in run("token", "info").err
+    )
 
     env.setenv("SEIC_PROVIDER", "sei-platform")
     env.setenv("SEIC_USERNAME", sandbox.email)

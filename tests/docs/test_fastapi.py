@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from seic import fastapi
 from seic.sandbox import Sandbox
 from tests._support.documents import ROOT, run_blocks, set_environment
-from tests._support.issuer import NOW, Issuer
+from tests._support.issuer import NOW, issuer_of
 from tests._support.platform_client import log_in_at
 
 _FILE = "docs/fastapi.md"
@@ -31,7 +31,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def test_the_examples_run_and_their_handlers_answer(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks run in order, in one namespace; each handler of each application is called."""
     apps: list[FastAPI] = []
-    issuer = Issuer()
+    issuer = issuer_of()
 
     class Recorded(FastAPI):
         def __init__(self, **options: Any) -> None:

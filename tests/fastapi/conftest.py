@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests._support.issuer import Issuer
+from seic.testing import MockIssuer
+from tests._support.issuer import issuer_of
 from tests._support.platform_mock import PlatformMock
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Issuer:
+def issuer() -> MockIssuer:
     """An issuer; its RSA key is slow to make, so only tests that change it make their own."""
-    return Issuer()
+    return issuer_of()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from starlette.requests import Request
 import seic
 from seic.fastapi import Claims, ClientCertHeader, NginxHeader
 from seic.sandbox import CertificateAuthority
+from seic.testing import MockIssuer
 from tests._support.bearers import DER, THUMBPRINT, ask, bearer_of
-from tests._support.issuer import AUDIENCE, NOW, URL, Issuer
+from tests._support.issuer import AUDIENCE, NOW, URL, issuer_of
 
 _OTHER = CertificateAuthority().issue("svc-user")
 PRESENTED = {"Client-Cert": f":{base64.b64encode(DER).decode()}:"}
@@ -45,7 +46,7 @@ OTHER_PRESENTED = {
         pytest.param({"scope": None, "scp": ["read", "write"]}, id="scopes as a list"),
     ],
 )
-def test_a_valid_token_is_accepted(changes: dict[str, Any], issuer: Issuer) -> None:
+def test_a_valid_token_is_accepted(changes: dict[str, Any], issuer: MockIssuer) -> None:
     """In all the forms that issuers use."""
     reply = ask(bearer_of(issuer), issuer.token(**changes))
 
@@ -65,14 +66,14 @@ def test_a_valid_token_is_accepted(changes: dict[str, Any], issuer: Issuer) -> N
 )
 def test_each_default_algorithm_is_accepted(kind: Any, curve: Any, algorithm: str) -> None:
     """Without the `algorithms` setting."""
-    issuer = Issuer()
+    issuer = issuer_of()
     issuer.key = kind.generate_key(curve, {"kid": "key-1"})
     issuer.published = [issuer.public(issuer.key)]
 
     assert ask(bearer_of(issuer), issuer.token(header={"alg": algorithm})).status_code == 200
 
 
-async def test_the_claims_are_typed_and_hidden_in_the_repr(issuer: Issuer) -> None:
+async def test_the_claims_are_typed_and_hidden_in_the_repr(issuer: MockIssuer) -> None:
     """A repr in a log reveals neither the user nor other claims."""
     bearer = bearer_of(issuer)
     scope = {"type": "http", "headers": [(b"authorization", f"Bearer {issuer.token()}".encode())]}
@@ -91,7 +92,7 @@ async def test_the_claims_are_typed_and_hidden_in_the_repr(issuer: Issuer) -> No
     assert "user-1" not in repr(claims)
 
 
-def test_the_scheme_is_case_insensitive(issuer: Issuer) -> None:
+def test_the_scheme_is_case_insensitive(issuer: MockIssuer) -> None:
     """RFC 9110 §11.1."""
     reply = ask(bearer_of(issuer), None, {"Authorization": f"bEARER  {issuer.token()}"})
 
@@ -116,7 +117,9 @@ def test_the_scheme_is_case_insensitive(issuer: Issuer) -> None:
         pytest.param(None, PRESENTED, 200, id="not bound"),
     ],
 )
-def test_a_bound_token_needs_its_certificate(cnf: Any, headers: dict[str, str], status: int, issuer: Issuer) -> None:
+def test_a_bound_token_needs_its_certificate(
+    cnf: Any, headers: dict[str, str], status: int, issuer: MockIssuer
+) -> None:
     """A stolen token is useless without the private key (RFC 8705 §3)."""
     bearer = bearer_of(issuer, client_certificate=ClientCertHeader())
     reply = ask(bearer, issuer.token(cnf=cnf), headers)
@@ -126,7 +129,7 @@ def test_a_bound_token_needs_its_certificate(cnf: Any, headers: dict[str, str], 
         assert reply.json()["bound"] == (THUMBPRINT if cnf else None)
 
 
-def test_unbound_tokens_can_be_rejected(issuer: Issuer) -> None:
+def test_unbound_tokens_can_be_rejected(issuer: MockIssuer) -> None:
     """For services whose clients all have certificates."""
     bearer = bearer_of(issuer, client_certificate=NginxHeader(), require_bound=True)
 
@@ -136,7 +139,7 @@ def test_unbound_tokens_can_be_rejected(issuer: Issuer) -> None:
 # Scopes and FastAPI
 
 
-def test_scopes_can_be_required(issuer: Issuer) -> None:
+def test_scopes_can_be_required(issuer: MockIssuer) -> None:
     """A missing scope gets a 403 that names it (RFC 6750 §3.1), a missing token a 401."""
     bearer = bearer_of(issuer)
     app = FastAPI()
@@ -166,7 +169,7 @@ def test_scopes_can_be_required(issuer: Issuer) -> None:
         pytest.param("/both", 403, "read delete", id="with requiring"),
     ],
 )
-def test_scopes_of_security_are_required(path: str, status: int, missing: str | None, issuer: Issuer) -> None:
+def test_scopes_of_security_are_required(path: str, status: int, missing: str | None, issuer: MockIssuer) -> None:
     """`Security(bearer, scopes=[...])`, FastAPI's own way, also through a dependency between."""
     bearer = bearer_of(issuer)
     app = FastAPI()
@@ -195,7 +198,7 @@ def test_scopes_of_security_are_required(path: str, status: int, missing: str | 
     assert TestClient(app).get(path).status_code == 401
 
 
-def test_a_test_replaces_a_dependency_with_scopes(issuer: Issuer) -> None:
+def test_a_test_replaces_a_dependency_with_scopes(issuer: MockIssuer) -> None:
     """`requiring` gives equal objects for equal scopes, so that a test can name it; other scopes are not affected."""
     bearer = bearer_of(issuer)
     app = FastAPI()
@@ -210,7 +213,7 @@ def test_a_test_replaces_a_dependency_with_scopes(issuer: Issuer) -> None:
     assert TestClient(app).get("/delete").status_code == 401
 
 
-_ISSUER = Issuer()
+_ISSUER = issuer_of()
 _BEARER = bearer_of(_ISSUER)
 
 
@@ -235,8 +238,8 @@ def test_it_is_a_dependency_in_the_openapi_document() -> None:
 
 def test_an_unavailable_issuer_is_a_503() -> None:
     """The token may be valid; Retry-After tells when to try again."""
-    issuer = Issuer()
-    issuer.reply = httpx.ConnectError("refused")
+    issuer = issuer_of()
+    issuer.response = httpx.ConnectError("refused")
     reply = ask(bearer_of(issuer, pause=30.0), issuer.token())
 
     assert reply.status_code == 503
@@ -246,8 +249,8 @@ def test_an_unavailable_issuer_is_a_503() -> None:
 
 def test_retry_after_is_rounded_up() -> None:
     """It is in whole seconds (RFC 9110 §10.2.3)."""
-    issuer = Issuer()
-    issuer.reply = httpx.ConnectError("refused")
+    issuer = issuer_of()
+    issuer.response = httpx.ConnectError("refused")
     reply = ask(bearer_of(issuer, pause=7.4, monotonic=lambda: 1000.0), issuer.token())
 
     assert reply.headers["Retry-After"] == "8"
@@ -268,7 +271,7 @@ def test_retry_after_is_rounded_up() -> None:
         pytest.param({"require_bound": True}, "client_certificate", id="require_bound without a header"),
     ],
 )
-def test_unsafe_settings_are_errors(changes: dict[str, Any], field: str, issuer: Issuer) -> None:
+def test_unsafe_settings_are_errors(changes: dict[str, Any], field: str, issuer: MockIssuer) -> None:
     """When `BearerTokens` is constructed."""
     with pytest.raises(seic.ConfigurationError) as caught:
         bearer_of(issuer, **changes)

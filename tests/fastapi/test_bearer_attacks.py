@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from seic.testing import MockIssuer
 from tests._support.bearers import THUMBPRINT, ask, bearer_of
-from tests._support.issuer import AUDIENCE, NOW, URL, Issuer, encode
+from tests._support.issuer import AUDIENCE, NOW, URL, encode, issuer_of
 
 
 def _swap(token: str, part: int, text: str) -> str:
@@ -30,22 +31,22 @@ def _swap(token: str, part: int, text: str) -> str:
 def _attacks() -> list[Any]:
     stranger = RSAKey.generate_key(2048, {"kid": "key-1"})
 
-    def hmac_with_public_key(issuer: Issuer) -> str:
+    def hmac_with_public_key(issuer: MockIssuer) -> str:
         # By hand: joserfc refuses to.
         signed = f"{encode({'alg': 'HS256', 'kid': 'key-1'})}.{encode(issuer.claims())}"
         digest = hmac.digest(issuer.key.as_pem(private=False), signed.encode(), "sha256")
         return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
-    def none(issuer: Issuer, algorithm: str, signature: str) -> str:
+    def none(issuer: MockIssuer, algorithm: str, signature: str) -> str:
         return f"{encode({'alg': algorithm, 'kid': 'key-1'})}.{encode(issuer.claims())}.{signature}"
 
-    def with_header(issuer: Issuer, **header: Any) -> str:
+    def with_header(issuer: MockIssuer, **header: Any) -> str:
         return _swap(issuer.token(), 0, encode({"alg": "RS256", "kid": "key-1", **header}))
 
     def raw(text: str) -> str:
         return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
-    def nested(issuer: Issuer, token: str) -> str:
+    def nested(issuer: MockIssuer, token: str) -> str:
         registry = JWSRegistry(algorithms=["RS256"], strict_check_header=False)
         return jws.serialize_compact(
             {"alg": "RS256", "kid": "key-1", "cty": "JWT"}, token, issuer.key, registry=registry
@@ -134,7 +135,7 @@ def _attacks() -> list[Any]:
 
 
 @pytest.mark.parametrize("attack", _attacks())
-def test_an_invalid_token_gets_no_reason(attack: Any, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_token_gets_no_reason(attack: Any, issuer: MockIssuer, caplog: pytest.LogCaptureFixture) -> None:
     """The response names claims that do not fit, which anybody can read, and nothing else; the log has the reason."""
     token = attack(issuer)
     with caplog.at_level(logging.DEBUG, logger="seic"):
@@ -166,7 +167,7 @@ def test_an_invalid_token_gets_no_reason(attack: Any, issuer: Issuer, caplog: py
     ],
 )
 def test_credentials_are_one_authorization_header(
-    headers: list[tuple[str, str]], challenge: str, issuer: Issuer
+    headers: list[tuple[str, str]], challenge: str, issuer: MockIssuer
 ) -> None:
     """Without credentials the challenge has no error (RFC 6750 §3.1); repeated headers are rejected."""
     bearer = bearer_of(issuer)
@@ -192,8 +193,8 @@ def test_credentials_are_one_authorization_header(
 )
 def test_a_token_for_another_service_causes_no_fetch(changes: dict[str, Any]) -> None:
     """Tokens that are sent here by mistake do not use up the fetch of a new key."""
-    issuer = Issuer()
+    issuer = issuer_of()
     reply = ask(bearer_of(issuer), issuer.token(header={"kid": "theirs"}, **changes))
 
     assert reply.status_code == 401
-    assert issuer.fetches == 0
+    assert issuer.key_set_requests == 0

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from seic.testing import MockIssuer
 from tests._support.bearers import THUMBPRINT, ask, bearer_of
-from tests._support.issuer import NOW, Issuer
+from tests._support.issuer import NOW
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from tests._support.issuer import NOW, Issuer
     ],
 )
 def test_a_wrong_setting_is_a_warning(
-    changes: dict[str, Any], setting: str, words: str, issuer: Issuer, caplog: pytest.LogCaptureFixture
+    changes: dict[str, Any], setting: str, words: str, issuer: MockIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first rejection of a kind is a warning that names token and setting; in ten minutes there is one."""
     caplog.set_level(logging.INFO, logger="seic.fastapi")
@@ -43,7 +44,7 @@ def test_a_wrong_setting_is_a_warning(
     assert token not in caplog.text
 
 
-def test_each_setting_has_its_own_warnings(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_setting_has_its_own_warnings(issuer: MockIssuer, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong audience is seen although the issuer was wrong a moment ago; an expired token is not a warning."""
     caplog.set_level(logging.INFO, logger="seic.fastapi")
     bearer = bearer_of(issuer)
@@ -63,14 +64,14 @@ def test_each_setting_has_its_own_warnings(issuer: Issuer, caplog: pytest.LogCap
     ],
 )
 def test_the_response_names_the_claim_that_does_not_fit(
-    changes: dict[str, Any], description: str, issuer: Issuer
+    changes: dict[str, Any], description: str, issuer: MockIssuer
 ) -> None:
     """For the developer of the client; it repeats neither the token nor the settings."""
     reply = ask(bearer_of(issuer), issuer.token(**changes))
     assert reply.headers["WWW-Authenticate"] == f'Bearer error="invalid_token", error_description="{description}"'
 
 
-def test_a_tokens_words_cannot_forge_a_line_of_the_log(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tokens_words_cannot_forge_a_line_of_the_log(issuer: MockIssuer, caplog: pytest.LogCaptureFixture) -> None:
     """They are on one line, and short: nobody has checked the token's signature yet."""
     ask(bearer_of(issuer), issuer.token(aud="x\nERROR forged " + "y" * 5_000))
     (record,) = caplog.records

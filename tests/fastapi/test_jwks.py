@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from seic.fastapi import BearerTokens
+from seic.testing import MockIssuer
 from tests._support.bearers import bearer_of
 from tests._support.clocks import FakeClock
-from tests._support.issuer import Issuer, encode
+from tests._support.issuer import encode, issuer_of
 
 HOUR = 3600.0
 PAUSE = 30.0
@@ -30,13 +31,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def issuer() -> Issuer:
+def issuer() -> MockIssuer:
     """An issuer with an EC key."""
-    return Issuer(ECKey.generate_key("P-256", {"kid": "key-1"}))
+    return issuer_of(ECKey.generate_key("P-256", {"kid": "key-1"}))
 
 
 @pytest.fixture
-def bearer(issuer: Issuer, clock: FakeClock) -> BearerTokens:
+def bearer(issuer: MockIssuer, clock: FakeClock) -> BearerTokens:
     """A validator of the issuer's tokens."""
     return bearer_of(issuer, lifetime=HOUR, pause=PAUSE, monotonic=clock.clock.monotonic)
 
@@ -51,7 +52,7 @@ async def check(bearer: BearerTokens, token: str) -> int:
     return 200
 
 
-def unknown(issuer: Issuer, kid: object = "unknown") -> str:
+def unknown(issuer: MockIssuer, kid: object = "unknown") -> str:
     """Return a token with a key that the issuer does not have."""
     return issuer.token(header={"kid": str(kid)})
 
@@ -65,16 +66,16 @@ async def settle() -> None:
 # Fetches
 
 
-async def test_the_keys_are_fetched_once(issuer: Issuer, bearer: BearerTokens) -> None:
+async def test_the_keys_are_fetched_once(issuer: MockIssuer, bearer: BearerTokens) -> None:
     """For all concurrent requests and for later ones."""
     token = issuer.token()
 
     assert set(await asyncio.gather(*(check(bearer, token) for _ in range(200)))) == {200}
     assert await check(bearer, token) == 200
-    assert issuer.fetches == 1
+    assert issuer.key_set_requests == 1
 
 
-async def test_a_new_key_is_fetched_at_once(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+async def test_a_new_key_is_fetched_at_once(issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock) -> None:
     """By the first token that names it; tokens with the old key stay valid."""
     old = issuer.token()
     await check(bearer, old)
@@ -83,11 +84,11 @@ async def test_a_new_key_is_fetched_at_once(issuer: Issuer, bearer: BearerTokens
 
     assert await check(bearer, issuer.token()) == 200
     assert await check(bearer, old) == 200
-    assert issuer.fetches == 2
+    assert issuer.key_set_requests == 2
 
 
 async def test_a_withdrawn_key_is_rejected_after_the_lifetime(
-    issuer: Issuer, bearer: BearerTokens, clock: FakeClock
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
 ) -> None:
     """It is accepted until the key set is fetched again."""
     old = issuer.token()
@@ -100,7 +101,9 @@ async def test_a_withdrawn_key_is_rejected_after_the_lifetime(
     assert await check(bearer, old) == 401
 
 
-async def test_unknown_keys_cause_one_fetch_per_pause(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+async def test_unknown_keys_cause_one_fetch_per_pause(
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
+) -> None:
     """Tokens with invented `kid` do not flood the issuer."""
     good = issuer.token()
     await check(bearer, good)
@@ -108,38 +111,38 @@ async def test_unknown_keys_cause_one_fetch_per_pause(issuer: Issuer, bearer: Be
 
     invented = [check(bearer, unknown(issuer, number)) for number in range(500)]
     assert set(await asyncio.gather(*invented)) == {401}
-    assert issuer.fetches == 2
+    assert issuer.key_set_requests == 2
     for number in range(100):
         clock.advance(0.29)
         await check(bearer, unknown(issuer, f"later-{number}"))
-    assert issuer.fetches == 2
+    assert issuer.key_set_requests == 2
     clock.advance(1.01)
     await check(bearer, unknown(issuer, "after-the-pause"))
-    assert issuer.fetches == 3
+    assert issuer.key_set_requests == 3
     assert await check(bearer, good) == 200
 
 
 @pytest.mark.parametrize("rotates_after", [0.0, 1.0, 29.0], ids=["at once", "a second later", "before the next fetch"])
 async def test_unknown_keys_delay_a_new_key_by_a_pause_at_most(
-    rotates_after: float, issuer: Issuer, bearer: BearerTokens, clock: FakeClock
+    rotates_after: float, issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
 ) -> None:
     """Their fetch brings the new key."""
     await check(bearer, issuer.token())
     await check(bearer, unknown(issuer))
     clock.advance(rotates_after)
     issuer.rotate("key-2")
-    rotated_at, fetches = clock.now, issuer.fetches
+    rotated_at, fetches = clock.now, issuer.key_set_requests
 
     while await check(bearer, issuer.token()) != 200:
         clock.advance(0.5)
         await check(bearer, unknown(issuer, clock.now))
 
     assert clock.now - rotated_at <= PAUSE
-    assert issuer.fetches == fetches + 1
+    assert issuer.key_set_requests == fetches + 1
 
 
 async def test_a_new_key_does_not_wait_for_the_pause_of_a_refresh(
-    issuer: Issuer, bearer: BearerTokens, clock: FakeClock
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
 ) -> None:
     """Neither after the first fetch, nor after one because of age."""
     await check(bearer, issuer.token())
@@ -151,17 +154,17 @@ async def test_a_new_key_does_not_wait_for_the_pause_of_a_refresh(
     await settle()
     issuer.rotate("key-3")
     assert await check(bearer, issuer.token()) == 200
-    assert issuer.fetches == 4
+    assert issuer.key_set_requests == 4
 
 
-async def test_unknown_keys_do_not_delay_a_refresh(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+async def test_unknown_keys_do_not_delay_a_refresh(issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock) -> None:
     """Each reason for a fetch has its own pause."""
     old = issuer.token()
     await check(bearer, old)
     clock.advance(HOUR - 1)
-    issuer.reply = httpx.Response(503)
+    issuer.response = httpx.Response(503)
     assert await check(bearer, unknown(issuer)) == 401
-    issuer.reply = None
+    issuer.response = None
     issuer.rotate("key-2", keep=False)
     clock.advance(1)
     await check(bearer, old)
@@ -170,21 +173,22 @@ async def test_unknown_keys_do_not_delay_a_refresh(issuer: Issuer, bearer: Beare
     assert await check(bearer, old) == 401
 
 
-async def test_old_keys_are_refreshed_in_the_background(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+async def test_old_keys_are_refreshed_in_the_background(
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
+) -> None:
     """No request waits for a refresh because of age."""
     token = issuer.token()
     await check(bearer, token)
     clock.advance(HOUR)
-    issuer.gate = asyncio.Event()
-    issuer.arrived.clear()
+    issuer.hold_keys()
 
     assert await check(bearer, token) == 200
-    await issuer.arrived.wait()
+    assert await issuer.wait_for_key_request()
     assert await check(bearer, token) == 200
-    issuer.gate.set()
+    issuer.release_keys()
     await settle()
 
-    assert issuer.fetches == 2
+    assert issuer.key_set_requests == 2
 
 
 # Outages
@@ -209,7 +213,7 @@ async def test_old_keys_are_refreshed_in_the_background(issuer: Issuer, bearer: 
 )
 async def test_old_keys_are_used_during_an_outage(
     reply: httpx.Response | Exception,
-    issuer: Issuer,
+    issuer: MockIssuer,
     bearer: BearerTokens,
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
@@ -219,65 +223,65 @@ async def test_old_keys_are_used_during_an_outage(
     monkeypatch.setattr("random.random", lambda: 0.0)
     token = issuer.token()
     await check(bearer, token)
-    issuer.reply = reply
+    issuer.response = reply
     clock.advance(HOUR)
 
     for _ in range(50):
         assert await check(bearer, token) == 200
         await settle()
     # Two attempts, if there was no reply.
-    assert issuer.fetches == 1 + (2 if isinstance(reply, Exception) else 1)
+    assert issuer.key_set_requests == 1 + (2 if isinstance(reply, Exception) else 1)
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "the old keys are used" in record.getMessage()
 
     clock.advance(23 * HOUR)
     assert await check(bearer, token) == 503
-    issuer.reply = None
+    issuer.response = None
     clock.advance(PAUSE)
     assert await check(bearer, token) == 200
 
 
 async def test_an_outage_from_the_start_causes_one_fetch_per_pause(
-    issuer: Issuer, bearer: BearerTokens, clock: FakeClock
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
 ) -> None:
     """One fetch for all waiting requests, and none until the pause is over."""
     token = issuer.token()
-    issuer.reply = httpx.Response(503)
+    issuer.response = httpx.Response(503)
 
     assert set(await asyncio.gather(*(check(bearer, token) for _ in range(100)))) == {503}
     clock.advance(29)
     assert await check(bearer, token) == 503
-    assert issuer.fetches == 1
+    assert issuer.key_set_requests == 1
 
 
-async def test_a_cancelled_request_does_not_cancel_the_fetch(issuer: Issuer, bearer: BearerTokens) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_fetch(issuer: MockIssuer, bearer: BearerTokens) -> None:
     """The request that started it may end first; others wait for it."""
     token = issuer.token()
-    issuer.gate = asyncio.Event()
+    issuer.hold_keys()
     first = asyncio.create_task(check(bearer, token))
-    await issuer.arrived.wait()
+    assert await issuer.wait_for_key_request()
     second = asyncio.create_task(check(bearer, token))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait([first])
-    issuer.gate.set()
+    issuer.release_keys()
 
     assert await second == 200
-    assert issuer.fetches == 1
+    assert issuer.key_set_requests == 1
 
 
-def test_a_fetch_is_repeated_if_its_loop_has_ended(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+def test_a_fetch_is_repeated_if_its_loop_has_ended(issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock) -> None:
     """A test client, or a reloading server, ends its loop during a fetch."""
     token = issuer.token()
 
     async def abandon() -> None:
-        issuer.gate = asyncio.Event()
+        issuer.hold_keys()
         task = asyncio.create_task(check(bearer, token))
-        await issuer.arrived.wait()
+        assert await issuer.wait_for_key_request()
         task.cancel()
 
     asyncio.run(abandon())
-    issuer.gate, issuer.arrived = None, asyncio.Event()
+    issuer.release_keys()
     clock.advance(31)
 
     assert asyncio.run(check(bearer, token)) == 200
@@ -312,7 +316,7 @@ _EC = ECKey.generate_key("P-256", {"kid": "ec"})
         pytest.param("key", id="a string"),
     ],
 )
-async def test_an_unusable_key_is_ignored(entry: Any, issuer: Issuer, bearer: BearerTokens) -> None:
+async def test_an_unusable_key_is_ignored(entry: Any, issuer: MockIssuer, bearer: BearerTokens) -> None:
     """The other keys of the set are used (RFC 7517 §5)."""
     issuer.published.insert(0, entry)
 
@@ -320,7 +324,7 @@ async def test_an_unusable_key_is_ignored(entry: Any, issuer: Issuer, bearer: Be
     assert await check(bearer, issuer.token(key=_EC, header={"kid": "ec"})) == 401
 
 
-async def test_a_published_private_key_is_not_loaded(issuer: Issuer, bearer: BearerTokens) -> None:
+async def test_a_published_private_key_is_not_loaded(issuer: MockIssuer, bearer: BearerTokens) -> None:
     """An issuer's mistake does not put its private key into the memory of every service."""
 
     def private_keys() -> set[int]:
@@ -333,7 +337,7 @@ async def test_a_published_private_key_is_not_loaded(issuer: Issuer, bearer: Bea
     assert private_keys() <= before
 
 
-async def test_the_number_of_keys_is_limited(issuer: Issuer, clock: FakeClock) -> None:
+async def test_the_number_of_keys_is_limited(issuer: MockIssuer, clock: FakeClock) -> None:
     """Importing keys takes time; only the first 100 are."""
     (own,) = issuer.published
     others = [_public(_EC, kid=f"key-{number}") for number in range(2, 102)]
@@ -365,7 +369,7 @@ async def test_a_key_verifies_algorithms_of_its_type_only(
     name: str, algorithm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Independent of the token's header (RFC 8725 §3.1)."""
-    issuer = Issuer(_KEYS[name])
+    issuer = issuer_of(_KEYS[name])
     fits = _ALGORITHMS[algorithm] == name
     if fits:
         token = issuer.token(header={"alg": algorithm})
@@ -382,13 +386,15 @@ async def test_a_key_verifies_algorithms_of_its_type_only(
 @pytest.mark.parametrize(("algorithm", "status"), [("RS256", 200), ("PS256", 401)])
 async def test_a_key_with_alg_verifies_that_algorithm_only(algorithm: str, status: int) -> None:
     """The issuer has restricted it (RFC 7517 §4.4)."""
-    issuer = Issuer(_KEYS["RSA"])
+    issuer = issuer_of(_KEYS["RSA"])
     issuer.published = [issuer.public(issuer.key, alg="RS256")]
 
     assert await check(bearer_of(issuer), issuer.token(header={"alg": algorithm})) == status
 
 
-async def test_a_token_without_kid_needs_a_single_key(issuer: Issuer, bearer: BearerTokens, clock: FakeClock) -> None:
+async def test_a_token_without_kid_needs_a_single_key(
+    issuer: MockIssuer, bearer: BearerTokens, clock: FakeClock
+) -> None:
     """With two keys for its algorithm it is rejected."""
     assert await check(bearer, issuer.token(header={"kid": None})) == 200
     clock.advance(HOUR)

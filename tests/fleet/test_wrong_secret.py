@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 
@@ -54,6 +55,30 @@ async def test_a_minute_of_a_fleet(kind: str, count: int, tmp_path: Path, redis_
         await asyncio.gather(*map(ask, fleet))
         clocks.advance(10)
 
+    assert len(gateway.forms) == 2
+
+
+async def test_a_secret_that_may_change(tmp_path: Path) -> None:
+    """From a file or a program: its refusal is shared, and another one is tried at once."""
+    gateway, clocks, secrets = gateway_mock(), MockClocks(), ["wrong"]
+    gateway.token_responses.append(httpx.Response(401, json={"error": "invalid_client"}))
+    config = gateway.config(client_secret=lambda: secrets[-1])
+    fleet = [
+        seic.OAuth2Auth(
+            attrs.evolve(config, store=_FilesInPlace(tmp_path, key=KEY)), transport=gateway, clock=clocks.clock
+        )
+        for _ in range(20)
+    ]
+    for _ in range(2):
+        for auth in fleet:
+            with pytest.raises(seic.TokenRequestRefused):
+                await auth.token()
+        clocks.advance(10)
+    assert len(gateway.forms) == 1
+
+    secrets.append("right")
+    for auth in fleet:
+        await auth.token()
     assert len(gateway.forms) == 2
 
 

@@ -1,4 +1,4 @@
-"""Runs of a container: `python -m seic` with variables and mounted files only, at three providers.
+"""Runs of a container: `python -m seic` with variables and mounted files only, at each dialect and at another server.
 
 Each call is a process of its own. They share a store, so that a secret can change at the provider first.
 """
@@ -62,13 +62,14 @@ def _variables(folder: Path, *, has_account: bool) -> dict[str, str]:
 
 def _of_sandbox(folder: Path, dialect: str, sandbox: Sandbox) -> Place:
     has_account = dialect != "oauth2"
+    account = sandbox.email if dialect == "sei-platform" else sandbox.username
     environ = {
         **_variables(folder, has_account=has_account),
         "SEIC_PROVIDER": dialect,
         "SEIC_API_HOST": sandbox.api_url,
         "SEIC_MTLS_HOST": sandbox.mtls_url,
         "SEIC_CLIENT_ID": sandbox.client_id,
-        **({"SEIC_USERNAME": sandbox.username} if has_account else {}),
+        **({"SEIC_USERNAME": account} if has_account else {}),
     }
     changes = {"client_secret": _NEW, **({"password": _NEW} if has_account else {})}
     place = Place(
@@ -84,7 +85,7 @@ def _of_sandbox(folder: Path, dialect: str, sandbox: Sandbox) -> Place:
     return place
 
 
-@pytest.fixture(params=["sei-gateway", "oauth2", "authlib"])
+@pytest.fixture(params=["sei-gateway", "sei-platform", "oauth2", "authlib"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Run a provider with mutual TLS."""
     folder = tmp_path / "mounted"
@@ -124,11 +125,13 @@ def _mount_certificate(place: Place, passphrase: str) -> None:
 
 
 def test_every_secret_rotates(place: Place) -> None:
-    """Certificate, passphrase, client secret, password and the key of the store; the provider's side comes first."""
+    """Certificate, passphrase, trust, client secret, password and the store's key; the provider's side comes first."""
     place.mount("store-key", "the first key of the store, 32 or more")
     _mount_certificate(place, "first")
     place.call()
     _mount_certificate(place, "second")
+    place.call()
+    place.mount("ca.pem", CertificateAuthority("Next root").cert_pem + (place.folder / "ca.pem").read_bytes())
     place.call()
     place.change()
     # The stored token is valid, and no secret is sent.

@@ -112,6 +112,23 @@ def test_a_refusal(read: Read, tmp_path: Path, status: int, code: str, settings:
     assert f"{code}: wrong Client_secret" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("grant", "settings"),
+    [
+        ({"grant": "password", "username": "u", "password": "p"}, ["username", "password"]),
+        ({"grant": "refresh_token", "refresh_token": "r"}, ["refresh_token"]),
+        ({"grant": "token-exchange", "subject_token": "s", "actor_token": "a"}, ["subject_token", "actor_token"]),
+    ],
+)
+@pytest.mark.parametrize("code", ["invalid_grant", "unknown_code"])
+def test_a_refused_grant(read: Read, tmp_path: Path, code: str, grant: dict[str, str], settings: list[str]) -> None:
+    """The advice names what the grant sends."""
+    error = _refusal(read({**_BY_URL, **grant}, tmp_path), _answer({}, (401, {"error": code})))
+
+    assert " and ".join(_name(read, setting) for setting in settings) in str(error)
+    assert "credentials" not in str(error)
+
+
 def test_a_secret_in_a_file(read: Read, tmp_path: Path) -> None:
     """The name of the file's setting; a secret that is shorter than the signature needs is named by it, too."""
     file = str(write(tmp_path / "secret", "a-secret"))

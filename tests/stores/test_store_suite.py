@@ -12,6 +12,7 @@ import redis.asyncio
 import seic
 from seic.redis import RedisStore
 from seic.testing import TokenStoreTests
+from tests._support.loops import Loop
 from tests._support.redis_server import RedisServer
 
 KEY = "k" * 32
@@ -36,21 +37,30 @@ class TestRedisStore(TokenStoreTests):
     @pytest.fixture(autouse=True, params=["url", "keys", "client", "decoding client", "async client"])
     def _set_up(self, redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[None]:
         self._url, self._kind, self._made = redis_server.url, request.param, []  # type: ignore[var-annotated]
+        self._loop = Loop()
         yield
         for client in self._made:
-            client.close()
+            if isinstance(client, redis.asyncio.Redis):
+                self._loop.call(client.aclose)
+            else:
+                client.close()
+        self._loop.close()
 
     def store(self) -> RedisStore:
         """Return a store with a client of its own."""
         if self._kind in {"url", "keys"}:
             store = RedisStore(self._url, key=KEY if self._kind == "url" else ROTATING)
         elif self._kind == "async client":
-            store = RedisStore(client=redis.asyncio.Redis.from_url(self._url, socket_timeout=2), key=KEY)
+            return self._loop.call(self._async_store)  # type: ignore[no-any-return]
         else:
             client = redis.Redis.from_url(self._url, decode_responses=self._kind == "decoding client")
             store = RedisStore(client=client, key=KEY)
         self._made.append(store._redis)
         return store
+
+    async def _async_store(self) -> RedisStore:
+        self._made.append(redis.asyncio.Redis.from_url(self._url))
+        return RedisStore(client=self._made[-1], key=KEY)
 
 
 class _Unnumbered(seic.MemoryStore):

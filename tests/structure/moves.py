@@ -86,7 +86,10 @@ for _name in (*seic.__all__, *seic.events.__all__):
 
 
 class _Provider:
-    """A token endpoint and an API in memory, which rejects the tokens that it is told to."""
+    """A token endpoint and an API in memory, which rejects the tokens that it is told to.
+
+    The moves of `MockProvider`, which is a part of seic, would be counted.
+    """
 
     def __init__(self) -> None:
         self._issued = 0

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 
 import seic
 from seic.events import TokenNotBound
+from seic.testing import MockProvider
 from tests._support import identities
 
 OURS = identities.certificate().x5t_s256
@@ -35,8 +35,9 @@ class Issuer:
 
     def __init__(self, access_token: str, description: dict[str, Any] | None = None) -> None:
         self.events: list[seic.events.Event] = []
-        self._access_token = access_token
-        self._description = {"active": True, **(description or {})}
+        self._mock = MockProvider(expires_in=None, create_token=lambda *_: access_token)
+        description = {"active": True, **(description or {})}
+        self._mock.add_response(path="/introspect", json=description, protected=False, times=None)
 
     def client(self, provider: seic.Provider, *, certificate: bool = True) -> seic.AsyncClient:
         """Return a client of it."""
@@ -48,13 +49,7 @@ class Issuer:
             grant=seic.ClientCredentials(),
             certificate=identities.certificate() if certificate else None,
         )
-        return seic.AsyncClient(config, transport=httpx.MockTransport(self), on_event=self.events.append)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request."""
-        if request.url.path == "/introspect":
-            return httpx.Response(200, json=self._description)
-        return httpx.Response(200, json={"access_token": self._access_token, "token_type": "Bearer"})
+        return seic.AsyncClient(config, transport=self._mock, on_event=self.events.append)
 
     @property
     def warnings(self) -> int:

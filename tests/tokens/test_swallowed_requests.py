@@ -16,7 +16,7 @@ from starlette.requests import Request
 import seic
 from tests._support.bearers import bearer_of
 from tests._support.clocks import FakeClock
-from tests._support.issuer import JWKS_URL, Issuer
+from tests._support.issuer import JWKS_URL, issuer_of
 
 ISSUER = "https://idp.example"
 TOKEN = {"access_token": "token-1", "refresh_token": "refresh-1", "token_type": "Bearer", "expires_in": 3600}
@@ -96,7 +96,7 @@ async def _begin_device_login(transport: Swallowing) -> object:
 
 
 async def _fetch_keys(transport: Swallowing) -> object:
-    issuer = Issuer(ECKey.generate_key("P-256", {"kid": "key-1"}))
+    issuer = issuer_of(ECKey.generate_key("P-256", {"kid": "key-1"}))
     transport.answers[_KEYS] = {"keys": issuer.published}
     scope = {"type": "http", "headers": [(b"authorization", f"Bearer {issuer.token()}".encode())]}
     return await bearer_of(issuer, transport=transport)(Request(scope))

@@ -86,6 +86,13 @@ class _Pages:
     def _next_url(self, reply: Any) -> Any:
         raise_for_status(reply, provider=self._provider)
         current = (reply.history[0] if reply.history else reply).request.url
+        if reply.has_redirect_location:
+            target = sanitize(reply.headers["Location"])
+            raise ConfigurationError(
+                f"url: the page {current.path} redirects to {target}; pass that URL, or set follow_redirects=True on "
+                "the client",
+                field="url",
+            )
         self._seen.add(_without_query(current))
         link = next_target(", ".join(reply.headers.get_list("Link")))
         try:

@@ -15,7 +15,7 @@ from seic._model.provider import Provider
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
-from seic._setting_names import SettingNames
+from seic._setting_names import GRANT_CREDENTIALS, SettingNames
 from seic._values import frozen
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.
@@ -28,8 +28,8 @@ _STATUS = r"[45][0-9]{2}"
 # RFC 6749 §5.2, and the gateway's; what to do about each.
 _ADVICE_BY_CODE = {
     "invalid_client": "check client_id and client_secret, and that the provider takes this way of sending them",
-    "invalid_grant": "check what the grant carries: the password, the code, the assertion or the refresh token is "
-    "wrong, used up or too old",
+    "invalid_grant": f"check {GRANT_CREDENTIALS}: the password, the code, the assertion or the refresh token is wrong, "
+    "used up or too old",
     "unauthorized_client": "the application is not registered for this grant",
     "unsupported_grant_type": "the provider does not offer this grant",
     "invalid_scope": "check grant.scope",
@@ -56,7 +56,7 @@ _NUMBERS_OF_ERRORS = ("errcode", "errorcode", "errno", "errors")
 _OF_NO_ERROR = r"(?i)0+|2[0-9]{2}|ok|success"
 _ADVICE_BY_STATUS = {
     400: "check the grant and its fields",
-    401: "check client_id, client_secret and the grant's credentials",
+    401: f"check client_id, client_secret and {GRANT_CREDENTIALS}",
     403: "check that the application and its account may use this endpoint: the grant, the address it calls from, "
     "and on a mutual-TLS host the certificate, whose CN is the account's name at SEI",
 }

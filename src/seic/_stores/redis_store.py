@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import inspect
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from seic._errors import ConfigurationError
 from seic._model.secret import Unpicklable, strip_frames_on_init
 from seic._model.token import Token
+from seic._stores.event_loop_client import EventLoopClient
 from seic._stores.store_claims import StoreClaims, claim_all, newest
 from seic._stores.token_cipher import MAX_ENTRY, StoreKey, TokenCipher
 from seic._tokens.store import InvalidEntryError
@@ -25,10 +27,11 @@ from seic._tokens.store import InvalidEntryError
 if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
+    from redis.asyncio import RedisCluster as AsyncRedisCluster
     from redis.cluster import RedisCluster
 
     #: An application's own client.
-    RedisClient: TypeAlias = Redis | RedisCluster | AsyncRedis
+    RedisClient: TypeAlias = Redis | RedisCluster | AsyncRedis | AsyncRedisCluster
 
 #: The longest that a client which this store creates waits for Redis, in seconds.
 _TIMEOUT = 0.5
@@ -96,8 +99,10 @@ class RedisStore(Unpicklable):
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password, database and options as in redis-py.
-        client: The application's own client in place of a URL: a `Redis`, a Sentinel's master, or a `RedisCluster`. Of
-            a `redis.asyncio.Redis` the connection's settings are used, with connections of the store's own.
+        client: The application's own client in place of a URL: a `Redis`, a Sentinel's master, a `RedisCluster`, or one
+            of these from `redis.asyncio`. An async client is called in its own event loop, for callers in other threads
+            too: that in which the store was created, or, if none ran, is used first. While that loop does not run,
+            the store counts as one that is down.
         key: The key that encrypts tokens; see `FileStore`.
         prefix: The first part of all keys in Redis.
 
@@ -120,9 +125,9 @@ class RedisStore(Unpicklable):
         self._lost: dict[tuple[int, str], str] = {}
         # Of the URL a digest: it may have a password.
         self._place: object = client if url is None else hashlib.sha256(url.encode(errors="surrogatepass")).digest()
-        self._redis: Any = _client_of(url) if url is not None else _blocking(client)
-        scripts = {"claim": _CLAIM, "release": _RELEASE, "save": _SAVE, "delete": _DELETE}
-        self._scripts: dict[str, Any] = {name: self._redis.register_script(text) for name, text in scripts.items()}
+        self._redis: Any = _client_of(url) if url is not None else client
+        if client is not None and inspect.iscoroutinefunction(client.execute_command):
+            self._redis = EventLoopClient(client)
 
     @property
     def keeps_keys_secret(self) -> bool:
@@ -163,13 +168,13 @@ class RedisStore(Unpicklable):
         self._claims.saving(name)
         text = base64.b64encode(self._cipher.encrypt(name, token)).decode()
         ends_at = time.time() + _YEAR if token.ends_at is None else token.ends_at.timestamp()
-        self._run("save", [self._entry(name)], ["" if number is None else number, text, max(1, round(ends_at * 1000))])
+        self._run(_SAVE, [self._entry(name)], ["" if number is None else number, text, max(1, round(ends_at * 1000))])
         self._claims.saved(name)
 
     def delete(self, key: str) -> None:
         """Delete the token with this key; a request for a token that began before cannot restore it."""
         for name in self._cipher.names(key):
-            self._run("delete", [self._entry(name)], [_HOUR])
+            self._run(_DELETE, [self._entry(name)], [_HOUR])
 
     def forget(self, *, client_id: str) -> None:
         """Delete all tokens of a client id, as after its secret was disclosed; this scans all keys in Redis."""
@@ -177,7 +182,7 @@ class RedisStore(Unpicklable):
             for found in self._redis.scan_iter(match=f"{_escape(self._prefix)}:{{{prefix}*", count=1000):
                 name = found.decode() if isinstance(found, bytes) else found
                 if name.endswith("}"):
-                    self._run("delete", [name], [_HOUR])
+                    self._run(_DELETE, [name], [_HOUR])
 
     def claim(self, key: str, seconds: float) -> bool:
         """Claim the refresh of a token for so many seconds; return False if another process has claimed it."""
@@ -192,7 +197,7 @@ class RedisStore(Unpicklable):
         entry, process = self._entry(name), (os.getpid(), name)
         text = self._lost.pop(process, None) or secrets.token_hex(8)
         try:
-            number = self._run("claim", [entry, f"{entry}:claim"], [max(1, round(seconds * 1000)), text])
+            number = self._run(_CLAIM, [entry, f"{entry}:claim"], [max(1, round(seconds * 1000)), text])
         except BaseException:
             # Redis may have got it nevertheless; then the next call gets this claim.
             self._lost[process] = text
@@ -205,7 +210,7 @@ class RedisStore(Unpicklable):
     def _release(self, name: str) -> None:
         number = self._claims.release(name)
         if number is not None:
-            self._run("release", [f"{self._entry(name)}:claim"], [number])
+            self._run(_RELEASE, [f"{self._entry(name)}:claim"], [number])
 
     def _read(self, name: str) -> str | bytes | None:
         try:
@@ -222,7 +227,8 @@ class RedisStore(Unpicklable):
         return f"{self._prefix}:{{{name}}}"
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        return self._scripts[script](keys=keys, args=arguments)
+        # Redis keeps it compiled, and all clients of clusters have this command.
+        return self._redis.eval(script, len(keys), *keys, *arguments)
 
 
 def _client_of(url: str) -> Any:
@@ -241,36 +247,9 @@ def _client_of(url: str) -> Any:
         ) from None
 
 
-def _blocking(client: Any) -> Any:
-    """Return a client whose methods block: stores are called in threads, where an async client has no event loop."""
-    redis = _library()
-    if not isinstance(client, redis.asyncio.Redis):
-        return client
-    pool = client.connection_pool
-    kind = {
-        redis.asyncio.Connection: redis.Connection,
-        redis.asyncio.SSLConnection: redis.SSLConnection,
-        redis.asyncio.UnixDomainSocketConnection: redis.UnixDomainSocketConnection,
-    }.get(pool.connection_class)
-    if kind is None or type(pool) not in {redis.asyncio.ConnectionPool, redis.asyncio.BlockingConnectionPool}:
-        raise ConfigurationError(
-            "store: of the async clients only a redis.asyncio.Redis of one server is supported; pass the blocking "
-            "client of the same cluster or Sentinel",
-            field="store",
-        )
-    settings = {name: value for name, value in pool.connection_kwargs.items() if name not in _ASYNC_ONLY}
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        settings[name] = _TIMEOUT if settings.get(name) is None else settings[name]
-    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **settings))
-
-
-#: Settings whose values are objects of the async library.
-_ASYNC_ONLY = {"retry", "parser_class", "redis_connect_func", "event_dispatcher", "maint_notifications_config"}
-
-
 def _library() -> Any:
     try:
-        import redis.asyncio
+        import redis
     except ModuleNotFoundError:
         raise ImportError('seic.redis needs redis: run pip install "seic[redis]"') from None
     return redis

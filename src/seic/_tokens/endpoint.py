@@ -152,12 +152,23 @@ class TokenEndpoint(Unpicklable):
             request.headers["DPoP"] = self.dpop.prove(request.method, request.url, now=context.now)
         return request
 
-    async def prepare(self, grant: GrantParameters, *, is_own: bool) -> httpx.Request:
-        """Return a token request that is about to be sent; `is_own` tells that its grant is the configured one."""
+    async def prepare(
+        self, grant: GrantParameters, *, is_own: bool, check: Callable[[str], Awaitable[None]]
+    ) -> httpx.Request:
+        """Return a token request that is about to be sent.
+
+        Args:
+            grant: Its grant.
+            is_own: Whether that is the configured one.
+            check: Raises if another process was refused with the secrets of a digest; called for those that may change.
+        """
         if self.metadata is not None:
             await self.read_metadata()
         if self.follows_secrets:
-            return await self.off_loop(self._build_followed, grant, is_own)
+            request = await self.off_loop(self._build_followed, grant, is_own)
+            if is_own:
+                await check(self.sent.digest)
+            return request
         return await self.off_loop(self.build, grant)
 
     def _build_followed(self, grant: GrantParameters, is_own: bool) -> httpx.Request:  # noqa: FBT001  # called through a thread
@@ -169,6 +180,11 @@ class TokenEndpoint(Unpicklable):
 
     def _read_secrets(self, grant: GrantParameters, *, is_own: bool) -> Secrets:
         return self.sent.read(self.client_secret, self.provider.client_authentication, grant, is_own=is_own)
+
+    @property
+    def secrets_digest(self) -> str:
+        """A digest of the secrets of the last request, if they may change; else empty."""
+        return self.sent.digest if self.follows_secrets else ""
 
     async def has_new_secret(self) -> bool:
         """Whether a request of the configured grant would have another secret than the last."""

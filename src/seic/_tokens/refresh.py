@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -36,20 +36,10 @@ from seic._tokens.refused_credentials import RefusedCredentials
 from seic._tokens.shared_state import SharedState
 from seic._tokens.single_use import SingleUse, SingleUseMemory, UseState
 from seic._tokens.store_guard import PATIENCE, StoreGuard
-from seic._tokens.token_result import TokenResult, newer, obtained_before
+from seic._tokens.token_result import Choice, TokenResult, newer, obtained_before
 
 #: The first and the longest pause before the next look whether another process has finished its refresh, in seconds.
 _LOOK_FIRST, _LOOK_MAX = 0.01, 0.2
-
-
-class _Choice(NamedTuple):
-    """The grant of the next request; `is_own` tells the configured one, `secret` what it uses up."""
-
-    grant: GrantParameters
-    is_own: bool
-    secret: str | None = None
-    state: UseState = UseState.UNUSED
-    login_id: str | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -225,7 +215,8 @@ class RefreshRunner:
                 last = newer(last, stored)
             looks = False
             choice = await endpoint.off_loop(self._choose, last, refusal, is_own_refused)
-            request = await endpoint.prepare(choice.grant, is_own=choice.is_own)
+            check = partial(self.refused.check, key)
+            request = await endpoint.prepare(choice.grant, is_own=choice.is_own, check=check)
             use = None
             if choice.secret is not None:
                 if (use := await self._begin_use(choice.secret, choice.state, ends)) is None:
@@ -258,11 +249,12 @@ class RefreshRunner:
             pause = retry_delay(failure, self.chance())
             left = ends - clock.monotonic()
             if attempts == 0 or pause is None or left - pause < WORTHWHILE_SHARE * endpoint.timeout:
-                await self.refused.note(key, failure, is_own=choice.is_own and choice.secret is None)
+                is_own = choice.is_own and choice.secret is None
+                await self.refused.note(key, failure, endpoint.secrets_digest, is_own=is_own)
                 raise failure from failure.__cause__
             await anyio.sleep(pause)
 
-    async def _save(self, token: Token, choice: _Choice, last: Token | None, use: SingleUse | None, key: str) -> Token:
+    async def _save(self, token: Token, choice: Choice, last: Token | None, use: SingleUse | None, key: str) -> Token:
         """Save a new token with the refresh token that stays valid, and return it."""
         if token.refresh_token is not None:
             self.memory.issued(token.refresh_token)
@@ -359,14 +351,14 @@ class RefreshRunner:
         secret = grant.single_use_secret
         return secret is not None and self.memory.state(secret) is UseState.UNUSED
 
-    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, is_own_refused: bool) -> _Choice:  # noqa: FBT001  # called through a thread
+    def _choose(self, last: Token | None, refusal: TokenRequestRefused | None, is_own_refused: bool) -> Choice:  # noqa: FBT001  # called through a thread
         """Return the grant of the next request; `is_own_refused` tells that the configured one was refused."""
         configured, wall = self.endpoint.grant, self.endpoint.clock.wall()
         refresh_token = None if last is None else last.refresh_token
         if refresh_token is None and refusal is None and self.endpoint.has_plain_grant:
             if (reason := configured.login_required_reason(wall)) is not None:
                 raise login_required(reason)
-            return _Choice(configured, is_own=True)
+            return Choice(configured, is_own=True)
         state = UseState.UNUSED if refresh_token is None else self.memory.state(refresh_token)
         chosen = next_grant(
             configured,
@@ -397,4 +389,4 @@ class RefreshRunner:
                     f"{self.endpoint.host}: the answer to the last refresh was lost, and a second could end the token "
                     "in hand; it is used to its end, and then the refresh token is sent again"
                 )
-        return _Choice(grant, is_own, secret, state, grant.login_id if is_own or last is None else last.login_id)
+        return Choice(grant, is_own, secret, state, grant.login_id if is_own or last is None else last.login_id)

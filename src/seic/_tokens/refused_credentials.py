@@ -29,13 +29,17 @@ class RefusedCredentials:
     clock: Clock
     host: str
 
-    async def check(self, key: str) -> None:
+    async def check(self, key: str, digest: str = "") -> None:
         """Raise the refusal of the configured credentials that another process met a moment ago.
+
+        Args:
+            key: The store's key of the token.
+            digest: That of the secrets, if they are not constant: `SentSecrets.digest`.
 
         Raises:
             TokenRequestRefused: They were refused, and the pause has not passed.
         """
-        if (entry := await self._load(key)) is None or self.clock.wall() >= _number(entry, "until"):
+        if (entry := await self._load(key, digest)) is None or self.clock.wall() >= _number(entry, "until"):
             return
         told = {name: entry.extra.get(name) for name in ("status", "code", "description")}
         status, code, description = told.values()
@@ -47,13 +51,13 @@ class RefusedCredentials:
             description=description if isinstance(description, str) else None,
         )
 
-    async def note(self, key: str, error: SeicError, *, is_own: bool) -> None:
+    async def note(self, key: str, error: SeicError, digest: str, *, is_own: bool) -> None:
         """Remember a refusal of the configured credentials; each one in a row for longer."""
         if not is_own or not isinstance(error, TokenRequestRefused):
             return
-        if (name := self._key(key)) is None or self.guard is None:
+        if (name := self._key(key, digest)) is None or self.guard is None:
             return
-        entry = await self._load(key)
+        entry = await self._load(key, digest)
         times = 1 if entry is None else round(min(_number(entry, "times"), 99.0)) + 1
         now = self.clock.wall()
         pause = failure_backoff(error, failures=times, ahead=False, chance=0.0).expired
@@ -62,15 +66,18 @@ class RefusedCredentials:
         fields = {"access_token": _NAME, "expires_in": pause + _REMEMBERED, "obtained_at": now, "extra": extra}
         await self.guard.note(name, Token.from_dict(fields))
 
-    async def _load(self, key: str) -> Token | None:
-        if (name := self._key(key)) is None or self.guard is None:
+    async def _load(self, key: str, digest: str) -> Token | None:
+        if (name := self._key(key, digest)) is None or self.guard is None:
             return None
         return await self.guard.recall(name)
 
-    def _key(self, key: str) -> str | None:
+    def _key(self, key: str, digest: str) -> str | None:
         """Return the key of the refusal; None if it would not include all secrets, or not keep them."""
-        derive: Callable[[str], str | None] | None = getattr(key, "derive", None)
-        return None if derive is None or self.guard is None or not self.guard.keeps_keys_secret else derive(_NAME)
+        if self.guard is None or not self.guard.keeps_keys_secret:
+            return None
+        name = "entry" if digest else "derive"
+        derive: Callable[[str], str | None] | None = getattr(key, name, None)
+        return None if derive is None else derive(f"{_NAME} {digest}" if digest else _NAME)
 
 
 def _number(entry: Token, name: str) -> float:

@@ -82,6 +82,11 @@ class SentSecrets:
             self._grant = grant
         self._last = secrets
 
+    @property
+    def digest(self) -> str:
+        """A digest of the secrets of the last request; empty before the first."""
+        return f"{self._client or ''}{self._grant or ''}"
+
     def differ(self, request: httpx.Request, secrets: Secrets) -> bool:
         """Whether a request of the configured grant has another secret, or is signed with one, than those before."""
         if self._last is not None and (secrets.client_secret, secrets.method) != (

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from seic._concurrency import ForkSafeLock, OneShotEvent, SharedFuture, is_own_failure, start_thread
-from seic._errors import TokenError
+from seic._errors import ConfigurationError, TokenError
 from seic._event_types import Emit, StoreDegraded, StoreRecovered
 from seic._model.token import Token, is_number, is_text
 from seic._oauth.messages import MAX_LIFETIME
@@ -247,8 +247,8 @@ class StoreGuard:
             # A store's failure costs a token request, never an API request.
             if not is_own_failure(error):
                 raise
-            # Its message may hold anything, so only its class is named.
-            failed(type(error).__name__)
+            # The message of another library may hold anything, so only the class is named.
+            failed(error.message if isinstance(error, ConfigurationError) else type(error).__name__)
             return _FAILED
 
     def _failed(self, operation: str, problem: str, *, pauses: str | None = "") -> None:

@@ -1,11 +1,23 @@
-"""`TokenResult`: a token with the clocks of its request, and the times of a token that a store had."""
+"""`Choice` and `TokenResult`: what a token request is sent for, and the token with the clocks of its request."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from seic._model.grant_parameters import GrantParameters
 from seic._model.token import Token
 from seic._tokens.clock import Clock
+from seic._tokens.single_use import UseState
+
+
+class Choice(NamedTuple):
+    """The grant of the next request; `is_own` tells the configured one, `secret` what it uses up."""
+
+    grant: GrantParameters
+    is_own: bool
+    secret: str | None = None
+    state: UseState = UseState.UNUSED
+    login_id: str | None = None
 
 
 class TokenResult(NamedTuple):

@@ -137,10 +137,20 @@ def api_headers(token: Token, config: Config) -> dict[str, str]:
 
 
 def _info(options: argparse.Namespace, terminal: Terminal) -> int:
-    from seic import Client
+    from seic import Client, ConfigurationError
 
-    with Client(read_config(options)) as client:
-        info = client.token_info()
+    config = read_config(options)
+    try:
+        with Client(config) as client:
+            info = client.token_info()
+    except ConfigurationError as error:
+        if error.field != "provider.introspection_url":
+            raise
+        # In the words of settings: the library's message is about code.
+        raise ConfigurationError(
+            f"{config.provider.name} has no call that describes a token; if yours has one, set SEIC_INTROSPECTION_URL",
+            field="introspection_url",
+        ) from None
     facts = {name: value for name, value in dataclasses.asdict(info).items() if value not in (None, "", {})}
     if options.json:
         terminal.json(facts)

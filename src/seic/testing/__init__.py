@@ -18,12 +18,14 @@ from seic.testing._token_store_tests import TokenStoreTests
 
 if TYPE_CHECKING:
     from seic.testing._certificate_files import CertificateFactory, CertificateFiles
+    from seic.testing._mock_issuer import MockIssuer
 
 __all__ = [
     "CertificateFactory",
     "CertificateFiles",
     "Events",
     "MockClocks",
+    "MockIssuer",
     "MockProvider",
     "Recording",
     "TokenStoreTests",
@@ -37,8 +39,13 @@ def __getattr__(name: str) -> object:
     # They need the sandbox and its server, which tests in memory do not.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from seic.testing import _certificate_files
+    if name == "MockIssuer":
+        from seic.testing import _mock_issuer as module  # it needs joserfc
 
-    names = ["CertificateFactory", "CertificateFiles"]
-    _publish(__name__, names, vars(_certificate_files))
-    return globals().setdefault(name, getattr(_certificate_files, name))
+        names = ["MockIssuer"]
+    else:
+        from seic.testing import _certificate_files as module  # type: ignore[no-redef]
+
+        names = ["CertificateFactory", "CertificateFiles"]
+    _publish(__name__, names, vars(module))
+    return globals().setdefault(name, getattr(module, name))

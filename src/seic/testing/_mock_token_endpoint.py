@@ -49,7 +49,7 @@ class MockTokenEndpoint:
         self.reusable_refresh_tokens = False
         self.token_members: dict[str, Any] = {}
         self.token_responses: deque[httpx.Response | BaseException] = deque()
-        self.issued_tokens = 0
+        self.issued_tokens: int = 0
         self.revoked: list[str] = []
         #: Of all configurations that it returned; the last one is the provider's.
         self._providers = [provider]

@@ -208,7 +208,9 @@ def _accepted(
     sent = email.utils.parsedate_to_datetime(answer.headers["Date"]) if _has_date(answer) else None
     if sent is not None:
         state.server_time = (sent.replace(tzinfo=sent.tzinfo or dt.UTC), dt.datetime.now(dt.UTC))
-    ours = "no certificate of ours" if handshake.certificate is None else f"our {handshake.certificate.leaf.name}"
+    ours = "a connection without a client certificate"
+    if handshake.certificate is not None:
+        ours = f"our {handshake.certificate.leaf.name}"
     found = f"{details.get('protocol', 'TLS')}; the server's chain is trusted, {ours} was not refused"
     return CheckResult("tls", Outcome.OK, found, details=details)
 

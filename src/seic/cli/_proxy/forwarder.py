@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from seic._client import AsyncClient
 from seic._config import Config
+from seic._http2_server import Http2StreamWriter
 from seic._version import user_agent
 from seic.cli._proxy.access_check import AccessCheck, AccessRefused
 from seic.cli._proxy.forwarded_headers import request_headers, response_headers
@@ -66,7 +67,7 @@ class Forwarder:
         """Answer a request.
 
         Raises:
-            ConnectionResetError: The API failed in the middle of its response.
+            ConnectionResetError: The response is incomplete, as the API or the caller failed.
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for type checkers
@@ -81,6 +82,13 @@ class Forwarder:
                 await response.prepare(request)
                 await response.write_eof()
                 return response
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # Not its message, which may quote a secret.
+            _LOGGER.info("a request failed by an unexpected error (%s)", type(error).__name__)
+            _abort(request)
+            raise ConnectionResetError("the response is incomplete") from error
         finally:
             self.running.discard(task)
 
@@ -150,7 +158,8 @@ class Forwarder:
 
 async def _content(request: web.BaseRequest) -> bytes | AsyncIterator[bytes] | None:
     """Return the body: in memory if it is short, else as a stream."""
-    if not request.body_exists:
+    # A request of HTTP/2 without a body names no length.
+    if request.content.at_eof():
         return None
     length = request.content_length
     if length is None or length > KEPT_BODY:
@@ -168,7 +177,7 @@ async def _stream(request: web.BaseRequest) -> AsyncIterator[bytes]:
 
 async def _send_continue(request: web.BaseRequest) -> None:
     writer = request.writer
-    if hasattr(writer, "send_continue"):  # of HTTP/2
+    if isinstance(writer, Http2StreamWriter):
         writer.send_continue()
         return
     await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

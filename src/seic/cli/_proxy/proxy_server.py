@@ -6,6 +6,7 @@ aiohttp reads HTTP/1.1. HTTP/2 begins with its preface ("prior knowledge", RFC 9
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Sequence
 from typing import cast
@@ -16,6 +17,7 @@ from seic._http2_server import Http2Protocol
 from seic.cli._proxy.forwarder import Forwarder
 from seic.cli._proxy.proxy_errors import problem
 
+_LOGGER = logging.getLogger("seic.proxy")
 #: Of HTTP/2 (RFC 9113 §3.4).
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #: Seconds for requests that were cut off to close their connections to the API.
@@ -87,6 +89,7 @@ class ProxyServer:
             self._http1,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type] # documented: None turns it off; it would log whole URLs
+            logger=_LOGGER,
             auto_decompress=False,  # a compressed body is forwarded as it is
         )
 
@@ -132,9 +135,6 @@ class _Http1Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         # The base class logs and returns the line that it could not parse, which may have a secret.
-        if status < 500:
-            response = problem(400, "this is not a well-formed request (RFC 9112)", error="http_request_error")
-        else:
-            response = problem(502, f"an unexpected error ({type(exc).__name__})", error="proxy_internal_error")
+        response = problem(400, "this is not a well-formed request (RFC 9112)", error="http_request_error")
         response.force_close()
         return response
