@@ -15,6 +15,7 @@ import pytest
 
 import seic
 from seic import _discovery
+from seic._api.rate_limit import RateLimit
 from seic._concurrency import SingleFlight
 from seic._tls import context
 from seic.otel._telemetry import Telemetry
@@ -61,6 +62,7 @@ def holders(client: seic.Client) -> dict[str, tuple[Any, str]]:
     auth, transport = client._oauth, client._transport
     identity = auth._identity
     return {
+        "_api/rate_limit.py": (RateLimit("api.example"), "_lock"),
         "_auth.py": (auth, "_lock"),
         "_concurrency.py": (SingleFlight(), "_lock"),
         "_listeners.py": (auth._listeners, "_lock"),

@@ -233,7 +233,8 @@ class ArgumentReader:
                     "private_key_jwt, or remove it",
                     field=name,
                 )
-        values = {"client_key": settings.path_or_pem, "client_key_password": settings.secret}
+        values: dict[str, Callable[[str], Any]] = {}
+        values |= {"client_key": settings.path_or_pem, "client_key_password": settings.secret}
         changes: dict[str, Any] = {}
         for setting, argument in _SIGNING.items():
             if setting in taken and (value := values.get(setting, settings.text)(setting)) is not None:
@@ -257,10 +258,10 @@ class ArgumentReader:
     def _certificate(self) -> ClientCertificate | None:
         settings = self._settings
         certificate, key = settings.path_or_pem("certificate"), settings.path_or_pem("certificate_key")
-        password = settings.secret("certificate_password")
+        wait = settings.number("certificate_wait") or 0
+        password = settings.secret("certificate_password", is_awaited=wait > 0)
         # The username of another grant is a user's, whose name is in no certificate of the client.
         account = settings.text("username") if settings.text("grant") in (None, "client_credentials") else None
-        wait = settings.number("certificate_wait") or 0
         if certificate is not None:
             names = {"wait": settings.name_of("certificate_wait")}
             load = ClientCertificate.load
@@ -268,6 +269,9 @@ class ArgumentReader:
                 with SettingNames(names).rename_errors():
                     loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
+                if isinstance(error.__cause__, ConfigurationError):
+                    # The file of the passphrase did not come.
+                    raise error.__cause__ from None
                 raise self._rename_certificate_error(error, key) from error.__cause__
             return attrs.evolve(loaded, setting_names=self._remedies())
         for setting in ("certificate_key", "certificate_password"):

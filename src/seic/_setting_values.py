@@ -60,8 +60,10 @@ class SettingReader:
         # Files of variables have no multi-line values, so PEM in them has \n as two characters.
         return text.replace("\\n", "\n") if text is not None and "-----BEGIN" in text else text
 
-    def secret(self, setting: str) -> Secret | None:
+    def secret(self, setting: str, *, is_awaited: bool = False) -> Secret | None:
         """Return a secret; from a file or a program, a callable that returns the current one.
+
+        If it `is_awaited`, the file may come later.
 
         Raises:
             ConfigurationError: The file has no secret, or there is no such program.
@@ -69,7 +71,8 @@ class SettingReader:
         file, command = self._values.get(f"{setting}_file"), self._values.get(f"{setting}_command")
         if file is not None:
             secret = SecretFile(file.name, expand_path(file.text, file.name), file.folder)
-            secret()
+            if not is_awaited:
+                secret()
             return secret
         # A program is not run before it is needed: it may be slow.
         return self.text(setting) if command is None else SecretCommand.parse(command.text, command.name)

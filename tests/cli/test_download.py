@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,3 +156,13 @@ def test_status_and_headers_of_a_download(files: FileServer, tmp_path: Path) -> 
     assert shown.out.startswith("HTTP/1.1 200 OK\n")
     assert "etag: " in shown.out
     assert (tmp_path / "out.bin").read_bytes() == files.content
+
+
+def test_an_interruption_at_a_terminal(files: FileServer, tmp_path: Path) -> None:
+    """The note about it has a line of its own, after the progress."""
+    files.cut = 50_000
+    broken = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"), at_terminal=True)
+
+    # After the escape sequence that shows the cursor again.
+    assert re.search(r"^(?:\x1b\[\?25h)?seic: 50000 bytes", broken.err, re.MULTILINE)
+    assert broken.err.index("50.0/102.4 kB") < broken.err.index("seic: 50000 bytes")

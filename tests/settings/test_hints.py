@@ -81,6 +81,18 @@ def test_an_unknown_authority_names_the_setting(
 
 
 @WAYS
+def test_an_unknown_authority_of_the_issuer_names_the_setting(
+    read: Callable[[dict[str, str], Path], seic.Config], name: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The metadata is read with the first token."""
+    settings = _settings(sandbox, api=sandbox.api_url)
+    del settings["username"], settings["password"]
+    error = _request_token(read({**settings, "issuer": sandbox.api_url}, tmp_path))
+
+    assert f"pass a private authority as {_name(name, 'ca')}" in str(error)
+
+
+@WAYS
 @SENDS
 def test_a_demanded_certificate_names_the_setting(
     read: Callable[[dict[str, str], Path], seic.Config], name: str, send: Send, sandbox: Sandbox, tmp_path: Path

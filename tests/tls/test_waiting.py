@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seic import CertificateError, ClientCertificate, ConfigurationError, Reason
-from tests._support.pki import Minted, mint
+from seic import CertificateError, ClientCertificate, Config, ConfigurationError, Reason
+from tests._support.pki import PASSPHRASE, Minted, mint
 
 _PATIENCE = 30
 
@@ -83,3 +83,33 @@ def test_a_wait_that_is_not_a_number_of_seconds_is_refused(wait: object, client:
     with pytest.raises(ConfigurationError, match="finite number of seconds") as caught:
         ClientCertificate.load(client.pair, wait=wait)  # type: ignore[arg-type]
     assert caught.value.field == "wait"
+
+
+@pytest.mark.parametrize("first", [None, "", "the passphrase of the last run"], ids=["missing", "empty", "old"])
+def test_a_file_with_the_passphrase_is_waited_for(
+    first: str | None, client: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written after the key that it opens."""
+    looks = Looks(monkeypatch)
+    certificate, key = client.write(tmp_path)
+    key.write_bytes(client.key_bytes(password=PASSPHRASE))
+    passphrase = tmp_path / "passphrase"
+    if first is not None:
+        passphrase.write_text(first)
+    environ = {
+        "SEIC_PROVIDER": "oauth2",
+        "SEIC_CLIENT_ID": "id",
+        "SEIC_CLIENT_SECRET": "secret",
+        "SEIC_MTLS_HOST": "mtls.example",
+        "SEIC_CERTIFICATE": str(certificate),
+        "SEIC_CERTIFICATE_KEY": str(key),
+        "SEIC_CERTIFICATE_PASSWORD_FILE": str(passphrase),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(Config.from_env, {**environ, "SEIC_CERTIFICATE_WAIT": str(_PATIENCE)})
+        looks.after_one(lambda: passphrase.write_text(PASSPHRASE))
+        config = loading.result(_PATIENCE)
+    assert isinstance(config.certificate, ClientCertificate)
+    passphrase.unlink()
+    with pytest.raises(ConfigurationError, match=r"SEIC_CERTIFICATE_PASSWORD_FILE: .* cannot be read"):
+        Config.from_env(environ)

@@ -32,6 +32,8 @@ _UNFINISHED = {
     Reason.NO_KEY,
     Reason.KEY_MISMATCH,
 }
+# The same, if the passphrase is in a file.
+_UNFINISHED_PASSPHRASE = {Reason.PASSPHRASE_WRONG, Reason.SOURCE_FAILED}
 # Warnings that `check` leaves to OpenSSL, which judges these when the context is built.
 _JUDGED_BY_OPENSSL = {Reason.WEAK_KEY, Reason.WEAK_SIGNATURE}
 # Seconds between two looks at files that are waited for.
@@ -109,7 +111,8 @@ class ClientCertificate(Unpicklable):
             try:
                 return cls._read(files, file_signature(files.paths))
             except CertificateError as error:
-                if not wait or not files.paths or error.reason not in _UNFINISHED:
+                late = _UNFINISHED if files.passphrase.path is None else _UNFINISHED | _UNFINISHED_PASSPHRASE
+                if not wait or not files.paths or error.reason not in late:
                     raise
                 failure = error
             if time.monotonic() >= deadline:

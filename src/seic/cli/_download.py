@@ -94,12 +94,13 @@ def _write(response: httpx.Response, part: Path, offset: int, terminal: Terminal
     length = response.headers.get("Content-Length", "")
     total = offset + int(length) if length.isdecimal() else None
     done = offset
-    with part.open("ab" if offset else "wb") as file, download_progress(terminal, total, offset) as advance:
-        try:
+    try:
+        with part.open("ab" if offset else "wb") as file, download_progress(terminal, total, offset) as advance:
             for some in response.iter_bytes():
                 file.write(some)
                 done += len(some)
                 advance(len(some))
-        except BaseException:
-            terminal.note(f"seic: {done} bytes are in {part}; run the same command again to go on")
-            raise
+    except BaseException:
+        # After the progress, whose line it must not share.
+        terminal.note(f"seic: {done} bytes are in {part}; run the same command again to go on")
+        raise
