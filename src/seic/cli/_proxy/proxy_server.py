@@ -6,6 +6,7 @@ aiohttp reads HTTP/1.1. HTTP/2 begins with its preface ("prior knowledge", RFC 9
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ class ProxyServer:
         self._sockets = sockets
         self._forwarder = forwarder
         self._http2: set[Http2Protocol] = set()
+        #: Connections without a request so far.
+        self.detections: set[_Detection] = set()
 
     async def serve(self, stop: asyncio.Event, hurry: asyncio.Event, *, grace: float) -> int:
         """Serve until an event is set; return the number of requests that were cut off.
@@ -52,6 +55,12 @@ class ProxyServer:
         try:
             await stop.wait()
         finally:
+            # First the connections that were just accepted get their transports: on a closed server, Python 3.13 fails.
+            for sock in self._sockets:
+                with contextlib.suppress(NotImplementedError):  # on Windows
+                    loop.remove_reader(sock)
+            for _ in range(3):
+                await asyncio.sleep(0)
             for server in servers:
                 server.close()
         self._forwarder.is_ending = True
@@ -65,8 +74,8 @@ class ProxyServer:
         await self._wait(asyncio.Event(), _LAST_STEPS)
         return cut
 
-    def _connections(self) -> list[web.RequestHandler | Http2Protocol]:
-        return [*self._http1.connections, *self._http2]
+    def _connections(self) -> list[web.RequestHandler | Http2Protocol | _Detection]:
+        return [*self._http1.connections, *self._http2, *self.detections]
 
     async def _wait(self, hurry: asyncio.Event, seconds: float) -> None:
         """Wait until no request is in progress, for some seconds at most."""
@@ -106,19 +115,29 @@ class _Detection(asyncio.Protocol):
     def __init__(self, server: ProxyServer) -> None:
         self._server = server
         self._received = b""
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.detections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.detections.discard(self)
+
+    def close(self) -> None:
+        """Close the connection; one that is left to the exit of the process is reported on stderr by Python 3.13."""
+        if self.transport is not None:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         start = self._received[: len(_PREFACE)]
-        if self._transport is None or (start != _PREFACE and _PREFACE.startswith(start)):
+        if self.transport is None or (start != _PREFACE and _PREFACE.startswith(start)):
             return
+        self._server.detections.discard(self)
         protocol = self._server.http2() if start == _PREFACE else self._server.http1()
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
         protocol.data_received(self._received)
 
 
