@@ -29,10 +29,10 @@ def _shared(folder: Path) -> Iterator[tuple[str, str]]:
             def place(name: str, kind: str = kind, url: str = server.url) -> str:
                 return url if kind == "Redis" else str(folder / name)
 
-            for count in (8, 24):
+            for count, text in ((8, "8"), (24, "3 × 8")):
                 with FleetProvider() as provider:
                     found = scenarios.start_together(provider, place(f"cold{count}"), count)
-                    yield f"{count} cold processes, 20 calls each ({kind})", _requests(*found)
+                    yield f"{text} cold processes, 20 calls each ({kind})", _requests(*found)
                     server.client().flushall()
             with FleetProvider() as provider:
                 found = scenarios.kill_holder(provider, place("killed"), token_timeout=2.0)
