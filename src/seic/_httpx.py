@@ -17,6 +17,8 @@ import httpx
 REATTACH = "seic.reattach"
 #: The extension with the token that was attached after a wait.
 REATTACHED = "seic.reattached"
+#: The extension with the signer of a request's DPoP proofs, which httpx copies to a redirect as it does the headers.
+PROOFS = "seic.proofs"
 
 if TYPE_CHECKING:
     import httpx2

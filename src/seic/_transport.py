@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import httpx
 
-from seic._api.dpop_signer import PROOFS, sign_redirect
+from seic._api.dpop_signer import sign_redirect
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
-from seic._httpx import AnyAsyncTransport, AnyBlockingTransport, AsyncBaseTransport, BaseTransport, httpx_of
+from seic._httpx import PROOFS, AnyAsyncTransport, AnyBlockingTransport, AsyncBaseTransport, BaseTransport, httpx_of
 from seic._identity import Identity, shared_identity
 from seic._model.hosts import Origin
 from seic._options import TransportOptions

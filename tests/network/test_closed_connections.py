@@ -14,6 +14,7 @@ import seic
 from tests._support.edge import Edge
 from tests._support.gated_server import config_for
 from tests._support.http2_server import http2_server
+from tests._support.mocks import endpoint_mock
 from tests._support.pki import authority, mint
 from tests._support.swapping import PairOnDisk, settings_for
 
@@ -26,11 +27,13 @@ class ClosingServer:
     Attributes:
         answers: The number of requests that a connection answers.
         seen: The number of the connection, and the method, of each request.
+        proofs: The DPoP proof of each request that has one.
     """
 
     def __init__(self) -> None:
         self.answers = 1
         self.seen: list[tuple[int, str]] = []
+        self.proofs: list[str] = []
         self.config: seic.Config
         self._opened = 0
 
@@ -42,10 +45,12 @@ class ClosingServer:
             for answered in range(self.answers + 1):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 self.seen.append((number, head.partition(" ")[0]))
+                self.proofs += [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("DPoP:")]
                 if "transfer-encoding" in head.lower():
                     await reader.readuntil(b"0\r\n\r\n")
                 if answered < self.answers:
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    status = "302 Found\r\nLocation: /" if head.split(" ")[1] == "/old" else "200 OK"
+                    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok".encode())
                     await writer.drain()
         writer.close()
 
@@ -79,6 +84,26 @@ async def test_a_request_that_crosses_with_a_close_is_sent_once_more(server: Clo
     """On a new connection, if its method is idempotent."""
     assert await _send(server.config, "GET", "GET", "DELETE", blocking=blocking) == [200] * 3
     assert server.seen == [(1, "GET"), (1, "GET"), (2, "GET"), (2, "DELETE"), (3, "DELETE")]
+
+
+@_BLOCKING
+async def test_a_request_that_is_sent_once_more_has_a_new_proof(server: ClosingServer, blocking: bool) -> None:
+    """The server accepts each DPoP proof once (RFC 9449 §11.1), those of a redirect after it included."""
+    mock = endpoint_mock(client_id="c", dpop=seic.DPoP(), hosts=server.config.hosts)
+    config = mock.config()
+    auth = seic.OAuth2Auth(config, transport=mock)
+
+    def send() -> list[int]:
+        with seic.Client(config, auth=auth, follow_redirects=True) as client:
+            return [client.get(path).status_code for path in ("/", "/old")]
+
+    if blocking:
+        assert await asyncio.to_thread(send) == [200, 200]
+    else:
+        async with seic.AsyncClient(config, auth=auth, follow_redirects=True) as client:
+            assert [(await client.get(path)).status_code for path in ("/", "/old")] == [200, 200]
+    assert [number for number, _ in server.seen] == [1, 1, 2, 2, 3]
+    assert len(server.proofs) == len(set(server.proofs)) == 5
 
 
 @_BLOCKING

@@ -1,7 +1,8 @@
 """DPoP proofs of API requests (RFC 9449 §7): one for each sending, and a second sending if the API requires a nonce.
 
 The auth flow signs the first sending of a request. Redirects and retries happen below it: the transport calls
-`sign_redirect` and `sign_retry` for them, which find the signer in the request's extensions.
+`sign_redirect` and `sign_retry` for them, which find the signer in the request's extensions. So does the pool's
+transport, for a request that it sends again because a connection closed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from typing import Any
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
 from seic._api.replayable_body import ReplayableBody
+from seic._httpx import PROOFS
 from seic._oauth.dpop import DPoP, wants_nonce
 
 _UNAUTHORIZED = 401
-#: The key in a request's `extensions`, which httpx copies to a redirect as it does the headers.
-PROOFS = "seic.proofs"
 
 
 class DPoPSigner:
@@ -124,6 +124,12 @@ class _Proofs:
 
     def sign_retry(self, request: Any) -> None:
         self._signer.sign(request)
+
+    def sign_repeat(self, request: Any) -> None:
+        """Sign a request whose connection closed: the server may have read the first proof, and accepts each once."""
+        self._signer.sign(request)
+        # A redirect copies this proof, which is sent now.
+        self._sent = request.headers.get("DPoP")
 
 
 def sign_redirect(request: Any) -> None:

@@ -20,7 +20,7 @@ from seic._concurrency import ForkSafeLock, SharedFuture, SingleFlight, start_th
 from seic._credential import Credential
 from seic._errors import CertificateError, SeicError
 from seic._http2 import Http2Session, async_backend, sync_backend
-from seic._httpx import AsyncBaseTransport, BaseTransport, either, httpcore_of
+from seic._httpx import PROOFS, AsyncBaseTransport, BaseTransport, either, httpcore_of
 from seic._identity import Identity
 from seic._network.connection_trace import ConnectionTrace
 from seic._network.error_translator import ErrorTranslator, failures, is_page, unread
@@ -170,6 +170,7 @@ class AsyncIdentityTransport(_IdentityTransport, AsyncBaseTransport):
             failure = current = None
         except ConnectionClosed:
             failure = None
+            _renew_proof(request)
         except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
@@ -254,6 +255,7 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
             failure = current = None
         except ConnectionClosed:
             failure = None
+            _renew_proof(request)
         except self._failures as error:
             failure = self._errors.of(error, request, credential, trace) or error
         else:
@@ -270,6 +272,12 @@ class IdentityTransport(_IdentityTransport, BaseTransport):
             return self._send(request, current or self._renew())
         finally:
             request.extensions.pop(REPEATS, None)
+
+
+def _renew_proof(request: Any) -> None:
+    """Give a request that is sent again a new DPoP proof, if it has one: each is accepted once (RFC 9449 §11.1)."""
+    if (proofs := request.extensions.get(PROOFS)) is not None:
+        proofs.sign_repeat(request)
 
 
 def _is_repeatable(request: Any) -> bool:
