@@ -265,3 +265,35 @@ def test_the_command_without_its_extra(env: pytest.MonkeyPatch, tmp_path: Path) 
 
     assert done.code == 1
     assert done.err == 'seic: this command needs the package aiohttp: pip install "seic[proxy]"\n'
+
+
+#: A client that fails as no client should, in the process of the proxy.
+_FAILING = """
+import sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "seic.cli._proxy.forwarder":
+            from seic import AsyncClient
+            async def send(self, *arguments, **options):
+                raise KeyError("planted secret")
+            AsyncClient.send = send
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("version", ["--http1.1", HTTP2])
+def test_a_failure_that_nobody_expects(env: pytest.MonkeyPatch, tmp_path: Path, version: str) -> None:
+    """A sentence with its class alone, since its message may quote a secret; --debug shows the traceback."""
+    (tmp_path / "sitecustomize.py").write_text(_FAILING)
+    env.setenv("PYTHONPATH", os.fspath(tmp_path))
+    logs = []
+    for arguments in ((), ("--debug",)):
+        with RunningProxy(*arguments) as proxy:
+            failed = proxy.curl(ECHO_PATH, version)
+            logs.append(proxy.end()[1])
+        assert failed.status == 502
+        assert failed.problem == "an unexpected error (KeyError); run seic proxy with --debug, and report it"
+    assert logs[0] == ""
+    assert "Traceback" in logs[1]

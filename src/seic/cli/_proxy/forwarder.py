@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from seic._client import AsyncClient
 from seic._config import Config
+from seic._errors import SeicError
 from seic._http2_server import Http2StreamWriter
 from seic._version import user_agent
 from seic.cli._proxy.access_check import AccessCheck, AccessRefused
@@ -85,8 +86,7 @@ class Forwarder:
         except ConnectionError:
             raise
         except Exception as error:
-            # Not its message, which may quote a secret.
-            _LOGGER.info("a request failed by an unexpected error (%s)", type(error).__name__)
+            _LOGGER.info("a response failed", exc_info=error)
             _abort(request)
             raise ConnectionResetError("the response is incomplete") from error
         finally:
@@ -145,7 +145,9 @@ class Forwarder:
         status, detail, kind = describe_failure(
             error, origin=self._config.origin, timeout=limits.timeout, connections=limits.connections
         )
-        _LOGGER.info("answered with %d: %s", status, detail)
+        # With -v or --debug; the traceback of a failure that nobody expects alone.
+        is_expected = isinstance(error, (SeicError, httpx.HTTPError))
+        _LOGGER.info("answered with %d: %s", status, detail, exc_info=None if is_expected else error)
         return self._finish(request, problem(status, detail, error=kind))
 
     def _finish(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
