@@ -52,6 +52,8 @@ _SELDOM = {
     "seic._model.extension_grants": "such a grant",
     "seic._model.login_grants": "such a grant",
     "seic._device_login": "a device login",
+    "seic._api.dpop_signer": "a DPoP key",
+    "seic._oauth.introspection": "a description of the token",
     "seic._stores.file_store": "a store",
 }
 #: Loaded with the first client only.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from seic._api.body_prefix import discard, discard_sync, read_prefix, read_prefix_sync
-from seic._api.dpop_signer import DPoPSigner
 from seic._api.httpx_log import IN_REQUEST, LOGGER
 from seic._api.replayable_body import NOT_REPLAYED, ReplayableBody
 from seic._config import Config
@@ -27,6 +26,7 @@ from seic._tokens.refresh_policy import CachedToken
 from seic._transport import AsyncTrace, BlockingTrace, HopTrace, guard_of
 
 if TYPE_CHECKING:
+    from seic._api.dpop_signer import DPoPSigner
     from seic._tokens.source import CachingTokenSource
 
 _UNAUTHORIZED = 401
@@ -72,6 +72,8 @@ class AuthFlow(Auth):
         self._client_id = config.client_id
         self._attached = _Attached()
         if config.dpop is not None:
+            from seic._api.dpop_signer import DPoPSigner
+
             self._sign_requests(DPoPSigner(config.dpop, clock.wall))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:

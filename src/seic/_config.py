@@ -26,7 +26,7 @@ from seic._oauth.dpop import DPoP
 from seic._oauth.form_request import parse_url
 from seic._options import ConfigOptions
 from seic._public import publish
-from seic._setting_names import SettingNames
+from seic._setting_errors import SettingNames
 from seic._tls.context import CertificateSource, check_source, source_key
 from seic._tls.trust import SYSTEM, CaSource, read_trust_store
 from seic._tokens.refresh_policy import Margin, RefreshPolicy

@@ -25,7 +25,7 @@ from seic._oauth.reply import Reply
 from seic._options import DiscoveryOptions
 from seic._portal import run
 from seic._public import publish
-from seic._setting_names import SettingNames
+from seic._setting_errors import SettingNames
 from seic._tls.context import CertificateSource, check_source
 from seic._tls.trust import CaSource, authority_parts
 from seic._tokens.clock import SYSTEM_CLOCK

@@ -17,17 +17,9 @@ from seic._oauth.assertion_auth import ClientSecretJwt, PrivateKeyJwt
 from seic._oauth.client_auth import ClientSecretBasic, ClientSecretPost, TlsClientAuth, client_authentication_of
 from seic._oauth.metadata import CLIENT_AUTHENTICATIONS
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
+from seic._setting_errors import GRANT_CREDENTIALS, SettingNames, with_setting_names
 from seic._setting_grants import NEEDS, GrantReader
-from seic._setting_names import (
-    GRANT_CREDENTIALS,
-    SECRETS,
-    SETTING_BY_NAME,
-    SETTING_OF_FIELD,
-    SETTINGS_OF_ARGUMENT,
-    SettingNames,
-    forms_of,
-    with_setting_names,
-)
+from seic._setting_names import SECRETS, SETTING_BY_NAME, SETTING_OF_FIELD, SETTINGS_OF_ARGUMENT, forms_of
 from seic._setting_secrets import SecretFile, is_plausible
 from seic._setting_values import SettingReader, SettingValue, is_path
 from seic._stores.store_url import open_store

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import attrs
-
-from seic._errors import CertificateError, ConfigurationError
+from seic._errors import ConfigurationError
 from seic._setting_fields import SETTINGS, Kind
 
 PREFIX = "SEIC_"
@@ -64,10 +61,6 @@ _KUBERNETES_VARIABLE = r"SEIC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+
 #: Names that a user tries for a grant that no variable configures.
 _GRANT_NAME = r"(?i)code|session|device"
 _PASS_GRANT = "pass this grant in code, such as grant=seic.AuthorizationCode(code=...)"
-#: The words in advice for the settings of a grant, of which each grant has others.
-GRANT_CREDENTIALS = "the grant's credentials"
-#: A field in advice, which is neither a part of a path nor an argument.
-_FIELD = r"(?<![\w./\\-])[a-z]+(?:[._][a-z]+)+(?![\w(=/\\-]|\.\w)"
 #: Settings without a name here, and what sets them.
 _ELSEWHERE = {
     **dict.fromkeys(
@@ -90,62 +83,6 @@ def forms_of(setting: str) -> tuple[str, ...]:
 def hint_for_unknown(setting: str) -> str | None:
     """Return what sets a setting that has no name here; None if that is not known."""
     return _ELSEWHERE.get(setting.lower()) or (_PASS_GRANT if re.search(_GRANT_NAME, setting) else None)
-
-
-def with_setting_names(text: str, names: Mapping[str, str]) -> str:
-    """Return a hint in the words of the user's own configuration.
-
-    Args:
-        text: The hint, which names arguments, such as `pass ca=...`.
-        names: The variable or key of each argument.
-    """
-    for argument, name in names.items():
-        text = text.replace(argument, name)
-    return text
-
-
-@attrs.frozen
-class SettingNames:
-    """The variables or keys that the values of a configuration came from; empty for values from code.
-
-    Attributes:
-        fields: By the field that errors name, and for `GRANT_CREDENTIALS` all those of the grant that are set.
-        arguments: By the argument that hints name, such as `ca=...`.
-    """
-
-    fields: Mapping[str, str] = attrs.field(factory=dict)
-    arguments: Mapping[str, str] = attrs.field(factory=dict)
-
-    def in_advice(self, text: str) -> str:
-        """Return advice that names fields, such as `grant.scope`, in the words of the user's own configuration."""
-        text = text.replace(GRANT_CREDENTIALS, self.fields.get(GRANT_CREDENTIALS, GRANT_CREDENTIALS))
-        return re.sub(_FIELD, lambda found: self.fields.get(found[0], found[0]), text)
-
-    def of_error(self, error: CertificateError | ConfigurationError) -> CertificateError | ConfigurationError:
-        """Return the error with the variable or key in place of the field; the same one if its field has none."""
-        field = error.field or ""
-        if (name := self.fields.get(field)) is None:
-            return error
-        renamed = error.fresh()
-        renamed.field = name
-        text = with_setting_names(error.message.removeprefix(field), self.arguments)
-        renamed.message = f"{name}{self.in_advice(text)}"
-        renamed.args = (renamed.message,)
-        return renamed
-
-    @contextlib.contextmanager
-    def rename_errors(self) -> Iterator[None]:
-        """Replace fields and arguments in errors of the block by the variables or keys that the user set."""
-        try:
-            yield
-        except (CertificateError, ConfigurationError) as error:
-            renamed = self.of_error(error)
-            if renamed is error:
-                raise
-        else:
-            return
-        # Outside of the handler: the context of the first error holds what it was about.
-        raise renamed from renamed.__cause__
 
 
 def refuse_unknown(environ: Mapping[str, str]) -> None:

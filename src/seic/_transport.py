@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import httpx
 
-from seic._api.dpop_signer import sign_redirect
 from seic._config import Config, network_of
 from seic._errors import ConfigurationError, HostNotAllowed
 from seic._httpx import PROOFS, AnyAsyncTransport, AnyBlockingTransport, AsyncBaseTransport, BaseTransport, httpx_of
@@ -316,7 +315,7 @@ class AsyncTransport(_ApiTransport, AsyncBaseTransport):
         if "trace" in request.extensions:
             _drop_trace(request)
         if PROOFS in request.extensions:
-            sign_redirect(request)
+            request.extensions[PROOFS].sign_redirect(request)
         kind = request.__class__
         # Returned, not awaited, to save a coroutine in each request.
         call: Coroutine[Any, Any, Any] = (self._inner.get(kind) or self._open(kind)).handle_async_request(request)
@@ -372,7 +371,7 @@ class Transport(_ApiTransport, BaseTransport):
         if "trace" in request.extensions:
             _drop_trace(request)
         if PROOFS in request.extensions:
-            sign_redirect(request)
+            request.extensions[PROOFS].sign_redirect(request)
         kind = request.__class__
         return (self._inner.get(kind) or self._open(kind)).handle_request(request)
 

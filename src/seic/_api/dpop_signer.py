@@ -1,8 +1,8 @@
 """DPoP proofs of API requests (RFC 9449 §7): one for each sending, and a second sending if the API requires a nonce.
 
-The auth flow signs the first sending of a request. Redirects and retries happen below it: the transport calls
-`sign_redirect` and `sign_retry` for them, which find the signer in the request's extensions. So does the pool's
-transport, for a request that it sends again because a connection closed.
+The auth flow signs the first sending of a request. Redirects and retries happen below it, in transports
+that find the signer in the request's extensions: `sign_redirect`, `sign_retry`, and `sign_repeat` for a request that is
+sent again because its connection closed.
 """
 
 from __future__ import annotations
@@ -130,15 +130,3 @@ class _Proofs:
         self._signer.sign(request)
         # A redirect copies this proof, which is sent now.
         self._sent = request.headers.get("DPoP")
-
-
-def sign_redirect(request: Any) -> None:
-    """Give a request that is about to be sent a proof that was never sent, if it is signed at all."""
-    if (proofs := request.extensions.get(PROOFS)) is not None:
-        proofs.sign_redirect(request)
-
-
-def sign_retry(request: Any) -> None:
-    """Give a request that was sent before a new proof, if it is signed at all."""
-    if (proofs := request.extensions.get(PROOFS)) is not None:
-        proofs.sign_retry(request)

@@ -12,7 +12,7 @@ from seic._errors import ConfigurationError
 from seic._httpx import either
 from seic._model.provider import Provider
 from seic._oauth.redact import sanitize
-from seic._setting_names import SettingNames
+from seic._setting_errors import SettingNames
 
 #: The end of a field's name that says that a reply may lack the field.
 _OPTIONAL = "?"

@@ -16,10 +16,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from seic._api.body_prefix import read_prefix, read_prefix_sync
-from seic._api.dpop_signer import sign_retry
 from seic._api.replayable_body import ReplayableBody
 from seic._errors import CertificateError, ConfigurationError
-from seic._httpx import AsyncBaseTransport, BaseTransport, either
+from seic._httpx import PROOFS, AsyncBaseTransport, BaseTransport, either
 from seic._model.provider import Provider
 from seic._oauth.providers import SEI_GATEWAY
 from seic._oauth.redact import credentials_in, find_tracking_id
@@ -125,7 +124,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
             import anyio
 
             await anyio.sleep(pause)
-            sign_retry(request)
+            if (proofs := request.extensions.get(PROOFS)) is not None:
+                proofs.sign_retry(request)
             attempt += 1
 
     def handle_request(self, request: Any) -> Any:
@@ -150,7 +150,8 @@ class RetryTransport(AsyncBaseTransport, BaseTransport):
                     return response
                 response.close()
             block(pause)
-            sign_retry(request)
+            if (proofs := request.extensions.get(PROOFS)) is not None:
+                proofs.sign_retry(request)
             attempt += 1
 
     async def aclose(self) -> None:

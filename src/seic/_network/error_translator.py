@@ -152,7 +152,7 @@ class ErrorTranslator(abc.ABC):
 
     def of_credential(self, error: SeicError) -> SeicError:
         """Return the error to raise for a certificate or authorities that cannot be used."""
-        from seic._setting_names import with_setting_names
+        from seic._setting_errors import with_setting_names
 
         failure = error.fresh()
         failure.message = with_setting_names(error.message, self.network.setting_names)
@@ -189,7 +189,7 @@ class ErrorTranslator(abc.ABC):
         return trace.stage(tunnelled=self.network.choose_proxy(self.origin) is not None)
 
     def _text(self, explanation: HandshakeFailure) -> str:
-        from seic._setting_names import with_setting_names
+        from seic._setting_errors import with_setting_names
 
         through = self.network.describe(self.origin)
         text = with_setting_names(explanation.text, self.network.setting_names)

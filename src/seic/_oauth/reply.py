@@ -15,7 +15,7 @@ from seic._model.provider import Provider
 from seic._oauth.error_body import END_OTHER_SESSIONS, LOGGED_IN_ELSEWHERE, ErrorBody, any_words, error_in, read_error
 from seic._oauth.json_body import JsonBodyError, as_utf8, read_document
 from seic._oauth.redact import MAX_WORDS, find_tracking_id, sanitize
-from seic._setting_names import GRANT_CREDENTIALS, SettingNames
+from seic._setting_errors import GRANT_CREDENTIALS, SettingNames
 from seic._values import frozen
 
 # The members of a reply that are secrets, and their minimum length: a shorter value is not a token.

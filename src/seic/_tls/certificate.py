@@ -157,7 +157,7 @@ class ClientCertificate(Unpicklable):
         try:
             fresh = self._read(self._source, self.signature)
         except CertificateError as error:
-            from seic._setting_names import with_setting_names
+            from seic._setting_errors import with_setting_names
 
             text, cause = with_setting_names(error.message, self._setting_names), error.__cause__
             failure = CertificateError(text, path=error.path, reason=error.reason, field=error.field)

@@ -25,12 +25,11 @@ from seic._model.token_info import TokenInfo
 from seic._oauth.client_auth import hint_for_refusal, is_users_own
 from seic._oauth.confirmation import check_confirmation
 from seic._oauth.dpop import DPoP, wants_nonce
-from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 from seic._oauth.jwt import claims_of
 from seic._oauth.messages import build_token_request, parse_token_reply
 from seic._oauth.reply import Reply
 from seic._oauth.revocation import build_revocation_request, parse_revocation_reply
-from seic._setting_names import SettingNames
+from seic._setting_errors import SettingNames
 from seic._tokens.backoff import error_class_name, failure_name, is_refusal, use_state_after
 from seic._tokens.clock import Clock
 from seic._tokens.exchange import HEAD, Head, TransportSource, exchange, in_two_attempts
@@ -370,6 +369,7 @@ class TokenEndpoint(Unpicklable):
 
     async def introspect(self, token: Token) -> TokenInfo:
         """Ask the provider to describe a token (RFC 7662, or the platform's tokeninfo)."""
+        from seic._oauth.introspection import build_token_info_request, parse_token_info_reply
 
         async def attempt(seconds: float) -> tuple[RequestContext, httpx.Request, Reply]:
             # Built again, because a client assertion works once.

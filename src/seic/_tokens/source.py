@@ -15,7 +15,6 @@ from seic._errors import TokenError, TokenRequestRefused
 from seic._event_types import TokenWaitEnded, TokenWaitStarted
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._oauth.introspection import require_token_info
 from seic._portal import run, start
 from seic._tokens.cache import PendingRefresh, TokenCache
 from seic._tokens.endpoint import PendingRevocation, TokenEndpoint
@@ -223,6 +222,8 @@ class CachingTokenSource:
 
     async def token_info(self) -> TokenInfo:
         """Ask the provider to describe a valid token; one that was revoked elsewhere is refreshed, as after a 401."""
+        from seic._oauth.introspection import require_token_info
+
         # Before a token is requested.
         await self.endpoint.read_metadata()
         require_token_info(self.endpoint.provider)

@@ -11,7 +11,7 @@ import httpx
 
 from seic._model.hosts import Origin
 from seic._network.proxies import Network
-from seic._setting_names import with_setting_names
+from seic._setting_errors import with_setting_names
 from seic._tls.context import create_ssl_context
 from seic._tls.diagnose import HandshakeContext, explain_failure
 from seic._x509.certificate_info import CertificateInfo, format_time

@@ -16,7 +16,7 @@ import httpx
 from seic._config import Config, network_of, setting_names_of
 from seic._errors import CertificateError, ConfigurationError
 from seic._network.connect_errors import explain_connect_error
-from seic._setting_names import with_setting_names
+from seic._setting_errors import with_setting_names
 from seic._tls.context import create_ssl_context
 from seic._tls.diagnose import (
     HandshakeContext,
