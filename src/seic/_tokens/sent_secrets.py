@@ -24,9 +24,11 @@ class KeyFileMethod(Protocol):
     @property
     def is_followed(self) -> bool:
         """Whether the key is in a file."""
+        ...
 
     def with_current_key(self) -> ClientAuthentication:
         """Return the method with the key that the file has now; equal for the same key."""
+        ...
 
 
 @attrs.frozen
