@@ -24,7 +24,7 @@ from seic._listeners import Listener, Listeners
 from seic._model.provider import Provider
 from seic._model.token import Token
 from seic._model.token_info import TokenInfo
-from seic._model.token_parameters import TokenParameters
+from seic._model.token_parameters import EXTENSION_NAMES, TokenParameters
 from seic._model.token_source import TokenSource
 from seic._public import publish
 from seic._tls.certificate import ClientCertificate
@@ -346,11 +346,14 @@ class OAuth2Auth(AuthFlow):
 
     def _auth_for(self, request: Any) -> OAuth2Auth:
         parameters = TokenParameters.of(request.extensions)
+        if not any(parameters):
+            return self
         with self._lock:
             if (found := self._others.get(parameters)) is not None:
                 self._others.move_to_end(parameters)
                 return found
-        config = attrs.evolve(self.config, grant=parameters.apply(self.config.grant))
+        with EXTENSION_NAMES.rename_errors():
+            config = attrs.evolve(self.config, grant=parameters.apply(self.config.grant))
         other = self._of_parameters(config, self._listeners, self._transport, self._clock)
         with self._lock:
             found = self._others.setdefault(parameters, other)

@@ -19,7 +19,7 @@ from seic._config import Config
 from seic._event_types import Emit, RequestNotRetried, RequestRetried
 from seic._httpx import REATTACH, REATTACHED, Auth, either
 from seic._identity import Identity
-from seic._model.token_parameters import EXTENSIONS
+from seic._model.token_parameters import USUAL_EXTENSIONS
 from seic._oauth.redact import credentials_of, find_tracking_id
 from seic._tokens.clock import Clock
 from seic._tokens.refresh_policy import CachedToken
@@ -80,7 +80,7 @@ class AuthFlow(Auth):
         """Send one request of an async client; httpx calls this."""
         self._guard.check(request.url)
         # All below is that of another auth, for a request with a token of its own.
-        self = self if EXTENSIONS.isdisjoint(request.extensions) else self._auth_for(request)  # noqa: PLW0642
+        self = self if USUAL_EXTENSIONS.issuperset(request.extensions) else self._auth_for(request)  # noqa: PLW0642
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:
@@ -138,7 +138,7 @@ class AuthFlow(Auth):
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send one request of a blocking client; httpx calls this."""
         self._guard.check(request.url)
-        self = self if EXTENSIONS.isdisjoint(request.extensions) else self._auth_for(request)  # noqa: PLW0642
+        self = self if USUAL_EXTENSIONS.issuperset(request.extensions) else self._auth_for(request)  # noqa: PLW0642
         cached = self._cache.token
         now, wall = self._monotonic(), self._wall()
         if now >= cached.renew_at or now >= cached.idle_at or wall >= cached.wall_until:

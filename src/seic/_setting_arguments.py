@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from seic._oauth.metadata import CLIENT_AUTHENTICATIONS
 from seic._oauth.providers import OAUTH2, SEI_GATEWAY, SEI_PLATFORM
 from seic._setting_errors import GRANT_CREDENTIALS, SettingNames, with_setting_names
 from seic._setting_grants import NEEDS, GrantReader
-from seic._setting_names import SECRETS, SETTING_BY_NAME, SETTING_OF_FIELD, SETTINGS_OF_ARGUMENT, forms_of
+from seic._setting_names import PATHS, SECRETS, SETTING_BY_NAME, SETTING_OF_FIELD, SETTINGS_OF_ARGUMENT, forms_of
 from seic._setting_secrets import SecretFile, is_plausible
-from seic._setting_values import SettingReader, SettingValue, is_path
+from seic._setting_values import SettingReader, SettingValue, expand_path, is_path
 from seic._stores.store_url import open_store
 from seic._tls.certificate import ClientCertificate
 from seic._tls.trust import SYSTEM
@@ -34,6 +36,8 @@ _PROVIDERS = {"sei-gateway": SEI_GATEWAY, "sei-platform": SEI_PLATFORM, "oauth2"
 _OF_PROVIDER = ("token_url", "revocation_url", "introspection_url", "page_cursor_field", "page_cursor_parameter")
 #: The methods of client authentication that need a secret.
 _BY_SECRET = (ClientSecretBasic, ClientSecretPost, ClientSecretJwt)
+#: Seconds between two looks at files that are waited for.
+_WAIT_INTERVAL = 0.1
 #: The further settings of which one is enough.
 _ALTERNATIVES = {"api_host": ("mtls_host",), "client_key": ("certificate",)}
 #: The settings of client authentication with a signature, and the argument of each.
@@ -86,6 +90,7 @@ class ArgumentReader:
     def read(self) -> ConfigArguments:
         """Return all arguments, except those that are given."""
         self._refuse_both()
+        self._await_files()
         given = self._given.get("provider")
         provider = self._provider() if given is None else given
         grants = GrantReader(self._settings, provider)
@@ -135,6 +140,42 @@ class ArgumentReader:
             first, *others = [self._values[form].name for form in forms_of(setting) if form in self._values] or [""]
             if others:
                 raise ConfigurationError(f"{others[0]}: {first} is also set; remove one of them", field=others[0])
+
+    def _await_files(self) -> None:
+        """Wait for files that are missing or empty, for `certificate_wait`; the certificate has a wait of its own."""
+        settings, self._deadline = self._settings, time.monotonic()
+        wait = settings.number("certificate_wait")
+        if wait is None:
+            return
+        name = settings.name_of("certificate_wait")
+        if not 0 <= wait < math.inf:
+            raise ConfigurationError(f"{name}: must be a finite number of seconds, 0 or more", field=name)
+        files = dict(self._secret_files())
+        if wait and not files and not settings.has("certificate"):
+            settings.require_with("certificate_wait", "certificate")
+        self._deadline += wait
+        while late := [path for path in files if not _has_content(path)]:
+            if time.monotonic() >= self._deadline:
+                if not wait:
+                    return
+                name, path = files[late[0]], late[0]
+                shown = path if is_plausible(path, Path()) else "the file that it names"
+                raise ConfigurationError(
+                    f"{name}: {shown} does not exist or is empty; it was waited for, for {wait:g} seconds", field=name
+                )
+            time.sleep(_WAIT_INTERVAL)
+
+    def _secret_files(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files other than the certificate's, with the name of the setting of each."""
+        for setting in (*PATHS, "client_key"):
+            value = self._values.get(setting)
+            if value is not None and setting != "certificate_password_file" and is_path(value.text):
+                yield value.folder / expand_path(value.text, value.name), value.name
+        ca = self._ca()
+        for part in ca if isinstance(ca, tuple) else (ca,):
+            if isinstance(part, str) and part != SYSTEM:
+                name = self._settings.name_of("ca")
+                yield expand_path(part, name), name
 
     def _require_all(self, provider: object, grant: str) -> None:
         """Raise one error for all missing settings, so that a user sets them at once."""
@@ -250,16 +291,13 @@ class ArgumentReader:
     def _certificate(self) -> ClientCertificate | None:
         settings = self._settings
         certificate, key = settings.path_or_pem("certificate"), settings.path_or_pem("certificate_key")
-        wait = settings.number("certificate_wait") or 0
+        wait = round(max(self._deadline - time.monotonic(), 0.0), 2)
         password = settings.secret("certificate_password", is_awaited=wait > 0)
         # The username of another grant is a user's, whose name is in no certificate of the client.
         account = settings.text("username") if settings.text("grant") in (None, "client_credentials") else None
         if certificate is not None:
-            names = {"wait": settings.name_of("certificate_wait")}
-            load = ClientCertificate.load
             try:
-                with SettingNames(names).rename_errors():
-                    loaded = load(certificate, key=key, password=password, common_name=account, wait=wait)
+                loaded = ClientCertificate.load(certificate, key=key, password=password, common_name=account, wait=wait)
             except CertificateError as error:
                 if isinstance(error.__cause__, ConfigurationError):
                     # The file of the passphrase did not come.
@@ -297,6 +335,8 @@ class ArgumentReader:
     def _store(self) -> TokenStore | None:
         place, key = self._settings.text("store"), self._settings.secret("store_key")
         if place is None:
+            if self._settings.has("store_key"):
+                self._settings.require_with("store_key", "store")
             return None
         # An error about the secret itself has its name already.
         text = key() if callable(key) else key
@@ -308,6 +348,16 @@ class ArgumentReader:
         except ImportError as error:
             name = self._settings.name_of("store")
             raise ConfigurationError(f"{name}: {error}", field=name) from None
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        # No waiting ends it, and the reader has words for it.
+        return True
 
 
 def _host(url: str | None) -> str:

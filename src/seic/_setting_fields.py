@@ -307,7 +307,7 @@ SETTINGS = (
         "certificate_wait",
         _IDENTITY,
         "certificate=ClientCertificate.load(wait=...)",
-        "The time to wait for files that a sidecar has yet to write.",
+        "The time to wait for files that a sidecar has yet to write: the certificate's, `ca`, and those with secrets.",
         "30",
         Kind.NUMBER,
         default="0",

@@ -87,6 +87,8 @@ class GrantReader:
         arguments: dict[str, Any] = {
             name: settings.secret(name) if name in _SECRETS else settings.text(name) for name in takes
         }
+        if settings.has("actor_token_type"):
+            settings.require_with("actor_token_type", "actor_token")
         resources = settings.words("resource")
         arguments |= {
             "scope": " ".join(settings.words("scope")) or None,

@@ -117,6 +117,12 @@ class SettingReader:
             raise self._unlike(setting, f"unknown value; set {' or '.join(known)}")
         return known[text]
 
+    def require_with(self, setting: str, *others: str) -> None:
+        """Raise for a setting that has no effect without one of the others, if none of them is set."""
+        if not self.has(*others):
+            name, missing = self.name_of(setting), " or ".join(map(self.name_of, others))
+            raise ConfigurationError(f"{name}: unused without {missing}; set that too, or remove {name}", field=name)
+
     def _unlike(self, setting: str, problem: str) -> ConfigurationError:
         # The value is not quoted, since it may be a secret in the wrong variable.
         name = self.name_of(setting)

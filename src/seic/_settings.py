@@ -157,8 +157,11 @@ def as_text(setting: str, value: object) -> tuple[str | None, str]:
         text = shlex.join(value)
     elif kind is Kind.LIST or setting == "ca":
         wanted = "a non-empty string, or a list of them"
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            text = ("," if setting == "ca" else " ").join(value)
+        separator = "," if setting == "ca" else " "
+        if setting == "ca":
+            wanted = "a non-empty string, or a list of strings without commas"
+        if isinstance(value, list) and all(isinstance(each, str) and separator not in each for each in value):
+            text = separator.join(value)
     return text, wanted
 
 

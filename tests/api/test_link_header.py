@@ -83,6 +83,31 @@ def test_no_next_page(link: str) -> None:
     assert _paths(link) == ["/items"]
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        '/p2; rel="next"',
+        '</p2; rel="next"',
+        '</p2>, rel="next"',
+        '</p2> rel="next"',
+        '"</p2>"; rel=next',
+        '</p1>; rel="prev", /p2; rel="last next"',
+    ],
+)
+def test_a_malformed_next_page_is_an_error(link: str) -> None:
+    """It is not the last page; with a cursor the header is not needed."""
+    with pytest.raises(seic.ConfigurationError, match="the Link header of the page /items is malformed") as caught:
+        _paths(link)
+    assert caught.value.field == "provider.page_cursor_field"
+    assert _paths(link, body={"next": None}, page_cursor_field="next") == ["/items"]
+
+
+@pytest.mark.parametrize("link", ["</p2>; rel='next'", "/p1; rel=prev", '</p2>; title="a next b", x'])
+def test_other_slips(link: str) -> None:
+    """Single quotes are understood, and only the relation `next` counts."""
+    assert _paths(link) == (["/items", "/p2"] if "rel='next'" in link else ["/items"])
+
+
 @pytest.mark.parametrize("link", ['<https://evil.example/>; rel="next"', '<//evil.example/p2>; rel="next"'])
 def test_another_host(link: str) -> None:
     """The token is not sent there."""

@@ -119,7 +119,10 @@ async def test_their_number_is_bounded(gateway: MockProvider) -> None:
         ("seic.audience", 7, "must be a string, not int"),
         ("seic.resource", [], "must be a string, or several, not empty"),
         ("seic.resource", ["https://a.example/", None], "must be a string, or several, not NoneType"),
-        ("seic.resource", "not a uri", "must be an absolute URI"),
+        ("seic.resource", "not a uri", "^seic.resource: must be an absolute URI"),
+        ("seic.scopes", "read", "^seic.scopes: unknown extension of a request; did you mean seic.scope"),
+        ("Seic.Audience", "a", "^Seic.Audience: .* did you mean seic.audience"),
+        ("seic.xyz", "a", "^seic.xyz: .* known: seic.scope, seic.audience, seic.resource"),
     ],
 )
 async def test_wrong_values_are_refused(gateway: MockProvider, name: str, value: object, words: str) -> None:
@@ -128,6 +131,15 @@ async def test_wrong_values_are_refused(gateway: MockProvider, name: str, value:
         with pytest.raises(seic.ConfigurationError, match=words):
             await client.get("/v1", extensions={name: value})
     assert gateway.requests == []
+
+
+async def test_a_request_can_be_sent_twice(gateway: MockProvider) -> None:
+    """The extensions that seic adds itself are known, and those of others are theirs."""
+    async with client_of(gateway) as client:
+        request = client.build_request("GET", "/v1", extensions={"seic.scope": None, "other.scopes": "a"})
+        for _ in range(2):
+            assert (await client.send(request)).status_code == 200
+    assert _scopes(gateway) == [None]
 
 
 async def test_a_grant_for_one_token_is_refused(gateway: MockProvider) -> None:

@@ -197,7 +197,7 @@ def test_values_of_other_sources_have_their_own_types(environment: pytest.Monkey
     set_variables(environment)
     values = {
         "token_timeout": 5,
-        "certificate_wait": 0.5,
+        "certificate_wait": 0.0,
         "advisory_refresh": 300,
         "trust_env": False,
         "scope": ["read", "write"],

@@ -56,6 +56,17 @@ def test_several_authorities(profiles: Path, text: str) -> None:
     assert Path(second).samefile(profiles.parent / "ca.pem")
 
 
+def test_an_authority_with_a_comma_in_its_path(profiles: Path) -> None:
+    """In a list it is refused, since commas separate; alone it is a file."""
+    write(profiles.parent / "a,b.pem", authority().cert_pem.decode())
+    listed = write(profiles.parent / "listed.toml", _TABLE.replace('"ca.pem"', '["system", "a,b.pem"]'))
+    with pytest.raises(ConfigurationError, match=r"mtls.ca: must be .* a list of strings without commas") as caught:
+        Config.from_file(listed, profile="mtls")
+    assert caught.value.field == "mtls.ca"
+    alone = write(profiles.parent / "alone.toml", _TABLE.replace('"ca.pem"', '"a,b.pem"'))
+    assert Config.from_file(alone, profile="mtls").ca == str(profiles.parent / "a,b.pem")
+
+
 def test_a_byte_order_mark(profiles: Path) -> None:
     """Editors on Windows write one; it has no meaning in UTF-8."""
     marked = write(profiles.parent / "marked.toml", f"\ufeff{_TABLE}")

@@ -151,3 +151,28 @@ def test_an_error_names_the_variable(environ: dict[str, str], field: str, words:
     assert error.field == field
     for each in words:
         assert each in str(error)
+
+
+@pytest.mark.parametrize(
+    ("variables", "field", "missing"),
+    [
+        ({"STORE_KEY": 3 * SECRET}, "SEIC_STORE_KEY", "SEIC_STORE"),
+        ({"CERTIFICATE_WAIT": "30"}, "SEIC_CERTIFICATE_WAIT", "SEIC_CERTIFICATE"),
+        (
+            {"GRANT": "token-exchange", "SUBJECT_TOKEN": "s", "ACTOR_TOKEN_TYPE": "jwt"},
+            "SEIC_ACTOR_TOKEN_TYPE",
+            "SEIC_ACTOR_TOKEN",
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_refused(variables: dict[str, str], field: str, missing: str) -> None:
+    """The message names the one that it belongs to."""
+    environ = {**_URL, **{f"SEIC_{name}": value for name, value in variables.items()}}
+    with pytest.raises(seic.ConfigurationError, match=rf"^{field}: unused without {missing};") as caught:
+        seic.Config.from_env(environ)
+    assert caught.value.field == field
+
+
+def test_no_wait_needs_no_file() -> None:
+    """Its default, 0, is no mistake."""
+    assert seic.Config.from_env({**_URL, "SEIC_CERTIFICATE_WAIT": "0"}).certificate is None

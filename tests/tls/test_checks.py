@@ -77,6 +77,8 @@ def test_another_name_is_named(client: Minted) -> None:
     [
         (["2.23.140.1.2.1"], [Reason.PUBLIC_ISSUER]),
         (["1.3.6.1.4.1.44947.1.1.1", "2.23.140.1.2.2"], [Reason.PUBLIC_ISSUER]),
+        (["2.23.140.1.1"], [Reason.PUBLIC_ISSUER]),
+        (["2.23.140.1.5.1.1"], []),
         (["1.3.6.1.4.1.99999.1"], []),
         ([], []),
     ],
@@ -84,7 +86,7 @@ def test_another_name_is_named(client: Minted) -> None:
 def test_a_certificate_of_a_public_authority_may_be_its_last(
     policies: list[str], found: list[Reason], root: Minted
 ) -> None:
-    """They are known by the policies of the CA/Browser Forum."""
+    """They are known by the policies of the CA/Browser Forum for TLS; that for e-mail is another."""
     minted = public(root, policies, [Usage.SERVER_AUTH, Usage.CLIENT_AUTH])
     assert reasons(ClientCertificate.load(minted.pair)) == found
 

@@ -113,3 +113,32 @@ def test_a_file_with_the_passphrase_is_waited_for(
     passphrase.unlink()
     with pytest.raises(ConfigurationError, match=r"SEIC_CERTIFICATE_PASSWORD_FILE: .* cannot be read"):
         Config.from_env(environ)
+
+
+@pytest.mark.parametrize("setting", ["CLIENT_SECRET_FILE", "CA", "STORE_KEY_FILE", "CLIENT_KEY"])
+def test_the_other_files_of_the_sidecar_are_waited_for(
+    setting: str, client: Minted, root: Minted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is one for all, and its error names the variable."""
+    late = tmp_path / "late.pem"
+    environ = {
+        "SEIC_PROVIDER": "oauth2",
+        "SEIC_CLIENT_ID": "id",
+        "SEIC_API_HOST": "api.example",
+        "SEIC_CLIENT_SECRET": "secret",
+        f"SEIC_{setting}": str(late),
+    }
+    if setting == "STORE_KEY_FILE":
+        environ["SEIC_STORE"] = f"file://{tmp_path}/store"
+    if setting == "CLIENT_KEY":
+        environ |= {"SEIC_CLIENT_AUTH": "private_key_jwt", "SEIC_CLIENT_SECRET": ""}
+    environ.pop(f"SEIC_{setting.removesuffix('_FILE')}", None) if setting.endswith("_FILE") else None
+    with pytest.raises(ConfigurationError, match=rf"^SEIC_{setting}: .* waited for, for 0\.01 seconds"):
+        Config.from_env({**environ, "SEIC_CERTIFICATE_WAIT": "0.01"})
+    looks = Looks(monkeypatch)
+    content = client.key_pem if setting == "CLIENT_KEY" else root.pem if setting == "CA" else b"s" * 40
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(Config.from_env, {**environ, "SEIC_CERTIFICATE_WAIT": str(_PATIENCE)})
+        looks.after_one(late.touch)
+        looks.after_one(lambda: late.write_bytes(content))
+        assert isinstance(loading.result(_PATIENCE), Config)

@@ -94,7 +94,12 @@ class _Pages:
                 field="url",
             )
         self._seen.add(_without_query(current))
-        link = next_target(", ".join(reply.headers.get_list("Link")))
+        try:
+            link = next_target(", ".join(reply.headers.get_list("Link")))
+        except ValueError:
+            if self._provider.page_cursor_field is None:
+                raise self._malformed_link(current) from None
+            link = None
         try:
             following = self._by_cursor(reply, current) if link is None else reply.url.join(link)
         except either("InvalidURL"):
@@ -116,6 +121,14 @@ class _Pages:
         raise ConfigurationError(
             f"provider.page_cursor_parameter: the page after {current.path} was there before: {cause}",
             field="provider.page_cursor_parameter",
+        )
+
+    def _malformed_link(self, current: Any) -> ConfigurationError:
+        return ConfigurationError(
+            "provider.page_cursor_field: missing, and the Link header of the page "
+            f"{current.path} is malformed: the URL of the next page must be in angle brackets, as in "
+            '<URL>; rel="next" (RFC 8288); have the API corrected, or set the path of the member with the next cursor',
+            field="provider.page_cursor_field",
         )
 
     def _by_cursor(self, reply: Any, current: Any) -> Any:

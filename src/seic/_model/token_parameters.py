@@ -8,10 +8,21 @@ from typing import Any, NamedTuple
 import attrs
 
 from seic._errors import ConfigurationError
+from seic._httpx import PROOFS, REATTACH, REATTACHED
 from seic._model.grant_parameters import GrantParameters
+from seic._setting_errors import SettingNames
 
-#: The extensions of a request that needs a token of its own.
-EXTENSIONS = frozenset({"seic.scope", "seic.audience", "seic.resource"})
+#: The prefix of the extensions below.
+_PREFIX = "seic."
+#: The parameters of a request that needs a token of its own; each is an extension after the prefix.
+_NAMES = ("scope", "audience", "resource")
+#: The extensions of most requests, which need no further look: those of httpcore, and seic's own.
+USUAL_EXTENSIONS = frozenset(
+    {"timeout", "trace", "sni_hostname", "target", "seic.repeats", REATTACH, REATTACHED, PROOFS}
+)
+#: The names of the parameters in errors about a grant that has them.
+EXTENSION_NAMES = SettingNames({f"grant.{name}": f"{_PREFIX}{name}" for name in _NAMES})
+_KNOWN = USUAL_EXTENSIONS | {f"{_PREFIX}{name}" for name in _NAMES}
 
 
 class TokenParameters(NamedTuple):
@@ -26,8 +37,12 @@ class TokenParameters(NamedTuple):
         """Return those of a request.
 
         Raises:
-            ConfigurationError: One has the wrong type or is empty; its `field` is the name of the extension.
+            ConfigurationError: One has the wrong type or is empty, or its name is unknown; its `field` is the name of
+                the extension.
         """
+        for name in extensions:
+            if isinstance(name, str) and name.lower().startswith(_PREFIX) and name not in _KNOWN:
+                raise _unknown(name)
         resource = extensions.get("seic.resource")
         if isinstance(resource, Sequence) and not isinstance(resource, str | bytes) and resource:
             resource = tuple(_text("seic.resource", each, "a string, or several") for each in resource)
@@ -51,6 +66,16 @@ class TokenParameters(NamedTuple):
             )
         changes = {name: value for name, value in self._asdict().items() if value is not None}
         return attrs.evolve(grant, **changes)
+
+
+def _unknown(name: str) -> ConfigurationError:
+    import difflib
+
+    known = [f"{_PREFIX}{one}" for one in _NAMES]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    shown = name if name.isprintable() else f"{_PREFIX}*"
+    return ConfigurationError(f"{shown}: unknown extension of a request; {hint}", field=shown)
 
 
 def _text(name: str, value: object, wanted: str) -> Any:

@@ -188,7 +188,12 @@ def _unavailable(
     else:
         problem = ": ".join(filter(None, (type(error).__name__, sanitize(str(error), secrets=secrets))))
     host = request.url.netloc.decode("ascii")
-    return TokenEndpointUnavailable(f"{host}: the token endpoint could not be reached: {problem}"), cause
+    return TokenEndpointUnavailable(f"{host}: {_endpoint(request)} could not be reached: {problem}"), cause
+
+
+def _endpoint(request: httpx.Request) -> str:
+    # Metadata and key sets are read with GET (RFC 8414 §3.1).
+    return "the server" if request.method == "GET" else "the token endpoint"
 
 
 class _BoundedBody:
@@ -199,6 +204,7 @@ class _BoundedBody:
         # It is known from now on, whatever becomes of the body.
         request.extensions[HEAD] = Head(response.status_code, headers, http_version(response.extensions))
         self._host = request.url.netloc.decode("ascii")
+        self._reply = "its document" if request.method == "GET" else "the token endpoint's reply"
         self._parts: list[bytes] = []
         self._size = 0
         named = [each.strip().lower() for each in headers.get("content-encoding", "").split(",")]
@@ -233,4 +239,4 @@ class _BoundedBody:
         return b"".join(self._parts)
 
     def _invalid(self, what: str, *, problem: str) -> InvalidTokenResponse:
-        return InvalidTokenResponse(f"{self._host}: the token endpoint's reply is unusable: {what}", problem=problem)
+        return InvalidTokenResponse(f"{self._host}: {self._reply} is unusable: {what}", problem=problem)

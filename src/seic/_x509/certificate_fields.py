@@ -19,8 +19,9 @@ _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _BOOLEAN, _UTC_TIME, _KEY_ID = 0x01, 0x17, 0x80
 # Signatures with MD5 and SHA-1: of RSA, ECDSA and DSA.
 _WEAK_SIGNATURES = {"1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1", "1.2.840.10040.4.3"}
-# The policies of the CA/Browser Forum, which mark certificates of public authorities.
-_PUBLIC_POLICIES = "2.23.140.1."
+# The policies of the CA/Browser Forum for TLS, which mark certificates of public authorities; those for e-mail and code
+# have others, and keep clientAuth.
+_PUBLIC_POLICY = r"2\.23\.140\.1\.(1|2(\.\d+)*)"
 # Bits below which OpenSSL refuses a key at its usual security level 2.
 _LEAST_BITS = {"RSA": 2048, "EC": 224}
 # Decoders of the string types (X.690 §8.23) other than ASCII and Latin-1.
@@ -123,7 +124,7 @@ def find_weaknesses(facts: CertificateInfo, fields: CertificateFields) -> Iterat
     # Nobody checks the signature of a certificate that is trusted itself.
     if fields.signature_algorithm in _WEAK_SIGNATURES and not facts.is_self_signed:
         yield Reason.WEAK_SIGNATURE, "its signature uses MD5 or SHA-1, which more and more systems refuse"
-    if not facts.is_ca and any(one.startswith(_PUBLIC_POLICIES) for one in fields.policies):
+    if not facts.is_ca and any(re.fullmatch(_PUBLIC_POLICY, one) for one in fields.policies):
         text = "it comes from a public authority, and these end certificates for clients in 2026 and 2027"
         yield Reason.PUBLIC_ISSUER, f"{text}, so that its renewal may lack clientAuth"
 
