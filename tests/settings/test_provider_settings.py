@@ -174,5 +174,5 @@ def test_a_setting_without_effect_is_refused(variables: dict[str, str], field: s
 
 
 def test_no_wait_needs_no_file() -> None:
-    """Its default, 0, is no mistake."""
+    """Its default, 0, is valid alone."""
     assert seic.Config.from_env({**_URL, "SEIC_CERTIFICATE_WAIT": "0"}).certificate is None
