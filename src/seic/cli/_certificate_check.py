@@ -19,7 +19,7 @@ from seic.cli._terminal import Terminal
 _NEEDS_RENEWAL, _IS_FRESH, _NO_FILE, _ERROR = 0, 1, 2, 255
 _NAGIOS_OK, _NAGIOS_WARNING, _NAGIOS_CRITICAL, _NAGIOS_UNKNOWN = 0, 1, 2, 3
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(%|d|h|)")
-#: What the exit code and the sentence about the end tell.
+#: The reasons that the exit code and the sentence about the end cover.
 _TOLD = (Reason.EXPIRED, Reason.EXPIRES_SOON)
 #: The whole life of a certificate.
 _ALL = 100
