@@ -26,7 +26,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Answer with a token."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(
-            200, json.dumps({"access_token": TOKEN, "token_type": "BearerToken", "expires_in": "3600"}).encode()
+            200,
+            json.dumps({"access_token": self.owner.token, "token_type": "BearerToken", "expires_in": "3600"}).encode(),
         )
 
     def do_GET(self) -> None:
@@ -39,7 +40,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(200, b"{}")
             return
         if self.path in owner.replies:
-            self._answer(*owner.replies[self.path])
+            status, body, headers = owner.replies[self.path]
+            # Held at its end until the reader closes the connection, or the test ends.
+            self._answer(status, body, headers, hold=self.path in owner.endless)
             return
         if self.path != "/file":
             self._answer(404, b'{"error": "no such file"}')
@@ -53,8 +56,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if start >= len(content):
                 self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                 return
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            content, status = content[start:], 206
+            start += owner.shift
+            end = len(content) if owner.part is None else min(start + owner.part, len(content))
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+            content, status = content[start:end], 206
         self._answer(status, content, headers, cut=owner.cut, hold=owner.hold)
 
     def _answer(
@@ -69,7 +74,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) + (self.path in self.owner.endless)))
         self.end_headers()
         self.wfile.write(content[:cut])
         if hold:
@@ -85,18 +90,25 @@ class FileServer:
         etag: Its version; None for no `ETag`.
         cut: The bytes after which the connection is closed; None for all.
         hold: Whether the connection is kept open before it is closed, until `released` is set.
+        part: The most bytes of an answer to a request for the rest; None for all.
+        shift: The bytes by which that answer begins too late.
         ignores_versions: Whether parts are sent without regard to `If-Range`.
         replies: Status, body and headers of further paths.
+        endless: Those of them whose answer does not end before `released` is set.
         requests: The headers of each GET.
         arrived: Set by a request for `/held`, which is answered when `released` is set.
     """
 
-    def __init__(self, content: bytes = bytes(range(256)) * 400) -> None:
+    def __init__(self, content: bytes = bytes(range(256)) * 400, token: str = TOKEN) -> None:
+        self.token = token
         self.content = content
         self.etag: str | None = '"one"'
         self.cut: int | None = None
+        self.part: int | None = None
+        self.shift = 0
         self.hold = self.ignores_versions = False
         self.replies: dict[str, tuple[int, bytes, dict[str, str]]] = {}
+        self.endless: set[str] = set()
         self.requests: list[dict[str, str]] = []
         self.arrived, self.released = threading.Event(), threading.Event()
         handler = type("_OwnHandler", (_Handler,), {"owner": self})

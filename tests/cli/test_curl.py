@@ -142,3 +142,23 @@ def test_options_of_curl_need_the_dashes(env: pytest.MonkeyPatch) -> None:
 
     assert got.code == 2
     assert "unrecognized arguments: -s; curl's own options follow `--`, as in `seic curl -- -s /path`" in got.err
+
+
+def test_a_colon_in_the_path_of_the_certificate(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For curl, a passphrase begins there unless it is escaped; in the printed script too."""
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    for name in ("client.pem", "client.key"):
+        (tmp_path / name).rename(folder / name)
+    env.setenv("SEIC_CERTIFICATE", str(folder / "client.pem"))
+    env.setenv("SEIC_CERTIFICATE_KEY", str(folder / "client.key"))
+
+    assert json.loads(curl("-sS", ECHO_PATH).out)["certificate_common_name"] == "svc-sandbox"
+    assert "a\\:b/client.pem" in run("request", "GET", ECHO_PATH, "--curl").out
+
+
+def test_a_token_longer_than_the_buffer_of_a_pipe(files: FileServer) -> None:
+    """It is written while curl reads; the server answers that such a header is too long."""
+    files.token = "t" * 80_000
+
+    assert curl("-sS", "-o", "/dev/null", "-w", "%{http_code}", "/file").out == "431"

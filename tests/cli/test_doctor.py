@@ -18,6 +18,7 @@ from tests._support import pki
 from tests._support.command import run, variables_of
 from tests._support.command_case import ROOT, Case, checks
 from tests._support.connect_proxy import ConnectProxy
+from tests._support.file_server import FileServer
 from tests._support.loopback import RawServer
 from tests._support.tls_servers import TlsServer
 
@@ -248,6 +249,16 @@ def test_an_api_that_refuses(case: Case) -> None:
     assert code == 7
     assert found["api"]["found"].startswith("GET /v1/unknown: 404: ")
     assert found["api"]["details"]["tracking_id"]
+
+
+def test_an_api_whose_answer_does_not_end(files: FileServer) -> None:
+    """The beginning of a body is enough; the whole one could fill the memory."""
+    files.replies["/endless"] = (200, b" " * 200_000, {})
+    files.endless.add("/endless")
+    code, found = checks("--path", "/endless")
+
+    assert code == 0
+    assert found["api"]["found"] == "GET /endless: 200"
 
 
 def test_a_key_that_others_can_read(case: Case) -> None:

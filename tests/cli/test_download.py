@@ -59,6 +59,36 @@ def test_another_version_starts_again(files: FileServer, tmp_path: Path, etag: s
     assert ("Range" in files.requests[-1]) is (etag == '"two"')
 
 
+def test_a_part_of_the_rest_is_not_the_file(files: FileServer, tmp_path: Path) -> None:
+    """A server may send less than the rest (RFC 9110 §15.3.7); the next run gets more of it."""
+    target = tmp_path / "out.bin"
+    files.cut = 50_000
+    run("request", "GET", "/file", "-o", str(target))
+    files.cut, files.part = None, 1_000
+    partial = run("request", "GET", "/file", "-o", str(target))
+    existed = target.exists()
+    files.part = None
+    done = run("request", "GET", "/file", "-o", str(target))
+
+    assert partial.code == 5
+    assert "51000 of 102400 bytes" in partial.err
+    assert not existed
+    assert done.code == 0
+    assert target.read_bytes() == files.content
+
+
+def test_a_part_from_another_place_starts_again(files: FileServer, tmp_path: Path) -> None:
+    """A part with a gap before it is not joined, and is not taken for the file."""
+    target = tmp_path / "out.bin"
+    files.cut = 50_000
+    run("request", "GET", "/file", "-o", str(target))
+    files.cut, files.shift = None, 1_000
+    done = run("request", "GET", "/file", "-o", str(target))
+
+    assert done.code == 0
+    assert target.read_bytes() == files.content
+
+
 def test_a_shorter_file_starts_again(files: FileServer, tmp_path: Path) -> None:
     """The server has less than the part here, under the same version."""
     target = tmp_path / "out.bin"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import json
 import os
 import subprocess
@@ -175,3 +176,13 @@ def test_a_terminal_gets_no_control_characters(files: FileServer) -> None:
     assert piped.out == "one\x1b]0;title\x07\ttwo"
     assert binary.out == ""
     assert "3 bytes of application/pdf" in binary.err
+
+
+def test_control_characters_of_a_status(files: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal does not get those of the reason."""
+    monkeypatch.setitem(http.server.BaseHTTPRequestHandler.responses, 403, ("For\x1b[31mbidden", ""))
+    files.replies["/denied"] = (403, b"{}", {})
+    shown = run("request", "GET", "/denied", at_terminal=True)
+
+    assert shown.code == 7
+    assert "For\N{REPLACEMENT CHARACTER}[31mbidden" in shown.err

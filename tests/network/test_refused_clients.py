@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import seic
-from seic.events import CertificateRejected, CertificateRotated, Event
+from seic.events import CertificateRejected, CertificateRotated, Event, SecretRejected
 from tests._support.handshakes import configure
 from tests._support.pki import Minted, authority, mint, server
 from tests._support.rotating import Bench, replace
@@ -29,6 +29,8 @@ class RegisteringServer(TlsServer):
     """Issues tokens to registered certificates of its authority, and accepts a token with its certificate only."""
 
     registered: tuple[Minted, ...] = ()
+    #: Part of each token request.
+    secret = b""
 
     def _answer(self, connection: socket.socket) -> None:
         with self.context.wrap_socket(connection, server_side=True) as stream:
@@ -36,7 +38,7 @@ class RegisteringServer(TlsServer):
             # A form comes after its head.
             request += stream.recv(65536) if request.endswith(b"\r\n\r\n") and request.startswith(b"POST") else b""
             self.peers.append(peer)
-            is_registered = peer in [one.der for one in self.registered]
+            is_registered = peer in [one.der for one in self.registered] and self.secret in request
             token = f"token-{peer[-8:].hex()}"
             status, answer = 200, {"token_type": "Bearer", "expires_in": "3600", "access_token": token}
             if request.startswith(b"POST") and not is_registered:
@@ -103,6 +105,37 @@ def test_a_certificate_that_is_not_registered_yet_costs_no_call(story: Story) ->
     assert story.client.reload_certificate()
     assert story.call() is story.new
     assert story.client.token().access_token == f"token-{story.new.der[-8:].hex()}"
+
+
+def test_a_secret_and_a_certificate_that_are_both_too_early_cost_no_call(tmp_path: Path) -> None:
+    """The token is requested with both of before, and the new ones are used when the server has them."""
+    root, secrets = authority(), ["secret-1"]
+    old, new = mint(issuer=root, number=51), mint(issuer=root, number=52)
+    disk, events = PairOnDisk(tmp_path / "pair", old), list[Event]()
+    with RegisteringServer(server(root), trusts=root) as far:
+        far.registered, far.secret = (old,), b"client_secret=secret-1"
+        config = seic.Config(
+            provider=attrs.evolve(_PROVIDER, client_authentication=seic.ClientSecretPost()),
+            hosts=seic.Hosts(mtls=f"localhost:{far.port}"),
+            client_id="client-1",
+            client_secret=lambda: secrets[-1],
+            grant=seic.ClientCredentials(),
+            certificate=disk.load(),
+            ca=root.pem,
+        )
+        with seic.Client(config, on_event=events.append) as client:
+            assert client.get("/").status_code == 200
+            secrets.append("secret-2")
+            disk.put(new)
+            assert client.reload_certificate()
+            assert client.get("/").status_code == 200
+            assert client.certificate is not None
+            assert client.certificate.leaf.der == old.der
+            assert {CertificateRejected, SecretRejected} <= {*map(type, events)}
+
+            far.registered, far.secret = (new,), b"client_secret=secret-2"
+            assert client.reload_certificate()
+            assert client.token(force=True).access_token == f"token-{new.der[-8:].hex()}"
 
 
 def test_the_renewed_one_is_used_as_soon_as_the_one_before_is_refused(story: Story) -> None:

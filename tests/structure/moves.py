@@ -38,6 +38,8 @@ class Moves:
 
 
 _VALUES = str(Path(seic.__file__).with_name("_values.py"))
+#: The reading of changed files, in a thread of its own.
+_READING = (str(Path(_ROOT, "_tls", "reload.py")), "_run")
 _EVENT = vars(seic.events.Event)["__init__"].__code__
 
 
@@ -49,6 +51,7 @@ class Counter:
         self.moves = 0
         self.files: set[str] = set()
         self._last: dict[int, str] = {}
+        self._reading: int | None = None
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
         """Count a call that `sys.setprofile` reports; each step of a coroutine is one."""
@@ -56,9 +59,14 @@ class Counter:
         # Methods that events or values share are not counted, as those that attrs and dataclasses generate are not.
         if event != "call" or not file.startswith(_ROOT) or frame.f_code is _EVENT or file == _VALUES:
             return
+        thread = threading.get_ident()
+        if (file, frame.f_code.co_name) == _READING:
+            self._reading = thread
+        # The checks of files while others are read are as many as the reading takes time.
+        if self._reading not in (None, thread):
+            return
         self.calls += 1
         self.files.add(file)
-        thread = threading.get_ident()
         if self._last.get(thread) != file:
             self.moves += 1
             self._last[thread] = file

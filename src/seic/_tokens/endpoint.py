@@ -213,7 +213,7 @@ class TokenEndpoint(Unpicklable):
         """Send a token request and return the token.
 
         If new secrets are refused, it is sent once more with those that got the last token; if a new certificate is,
-        with the one before.
+        with the one before; if both are, with both.
 
         It ends at the latest at `ends` of the monotonic clock, which is `timeout` from now by default. `count` adds to
         the counters of `Stats`.
@@ -227,20 +227,26 @@ class TokenEndpoint(Unpicklable):
             if not (is_refusal(error) and is_repeatable):
                 raise
             refusal = error.fresh()
-        if self.sent.fall_back():
+        has_new_secret = self.sent.fall_back()
+        for replaces_certificate in (False, True) if has_new_secret else (True,):
+            if replaces_certificate and (
+                self.replace_certificate is None
+                or not await run_in_thread(
+                    self.replace_certificate, lambda certificate: self.build(grant, certificate=certificate), refusal
+                )
+            ):
+                continue
             try:
                 token = await self._request(await self.off_loop(self.build, grant), grant, ends, count)
             except TokenRequestRefused:
-                self.sent.fall_back()
-                raise refusal from None
-            status, code, tracking_id = refusal.status, refusal.code, refusal.tracking_id
-            self.emit(SecretRejected(host=self.host, status=status, code=code, tracking_id=tracking_id))
+                continue
+            if has_new_secret:
+                status, code, tracking_id = refusal.status, refusal.code, refusal.tracking_id
+                self.emit(SecretRejected(host=self.host, status=status, code=code, tracking_id=tracking_id))
             return token
-        if self.replace_certificate is None or not await run_in_thread(
-            self.replace_certificate, lambda certificate: self.build(grant, certificate=certificate), refusal
-        ):
-            raise refusal from refusal.__cause__
-        return await self._request(await self.off_loop(self.build, grant), grant, ends, count)
+        if has_new_secret:
+            self.sent.fall_back()
+        raise refusal from refusal.__cause__
 
     async def _request(
         self, request: httpx.Request, grant: GrantParameters, ends: float, count: Callable[[str], object]

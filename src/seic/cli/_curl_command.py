@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -80,17 +81,23 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def _exec(program: str, config: str, arguments: list[str], terminal: Terminal) -> int:
     terminal.stdout.flush()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
     readable, writable = os.pipe()
     try:
-        # It fits into the buffer of a pipe.
-        os.write(writable, config.encode())
-        os.close(writable)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("SEIC_")}
         # First of all: a ~/.curlrc could name another host, or turn a check off.
         command = [program, "--disable", "--config", f"/dev/fd/{readable}", *arguments]
-        return subprocess.run(command, pass_fds=[readable], env=environ, check=False).returncode  # noqa: S603
+        process = subprocess.Popen(command, pass_fds=[readable], env=environ)  # noqa: S603
     finally:
         os.close(readable)
+    with process:
+        try:
+            # While curl reads, since a long token does not fit into the buffer of a pipe; curl may end early.
+            with contextlib.suppress(BrokenPipeError), os.fdopen(writable, "wb") as pipe:
+                pipe.write(config.encode())
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _options_of(program: str) -> dict[str, tuple[str, bool]]:
@@ -216,6 +223,7 @@ def _tls(options: argparse.Namespace, config: Config, folder: Path) -> Iterator[
 def _certificate(certificate: ClientCertificate, key: str | None) -> Iterator[tuple[str, str]]:
     from seic import ConfigurationError
     from seic._x509.encoding import is_pem, is_pkcs12
+    from seic.cli._curl_request import certificate_argument
 
     if not certificate.files:
         raise ConfigurationError(
@@ -224,7 +232,7 @@ def _certificate(certificate: ClientCertificate, key: str | None) -> Iterator[tu
         )
     path = certificate.files[0]
     content = path.read_bytes()
-    yield "cert", str(path)
+    yield "cert", certificate_argument(str(path))
     if not is_pem(content):
         yield "cert-type", "P12" if is_pkcs12(content) else "DER"
     if key is not None:

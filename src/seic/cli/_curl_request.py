@@ -33,9 +33,10 @@ def curl_request(options: Namespace, config: Config, url: httpx.URL, content_typ
     """
     settings = {setting.name: setting for setting in list_settings(environment_of(options))}
     parts = [["curl", "--request", options.method.upper()]]
-    for name, option in (("certificate", "--cert"), ("certificate_key", "--key")):
-        if name in settings:
-            parts.append([option, _path(settings[name])])
+    if "certificate" in settings:
+        parts.append(["--cert", certificate_argument(_path(settings["certificate"]))])
+    if "certificate_key" in settings:
+        parts.append(["--key", _path(settings["certificate_key"])])
     if "ca" in settings:
         parts += _authorities(settings["ca"])
     if "proxy" in settings:
@@ -55,6 +56,11 @@ def curl_request(options: Namespace, config: Config, url: httpx.URL, content_typ
     command = " \\\n  ".join(shlex.join(part) for part in parts)
     lines = "".join(f"{line}\n" for line in _secret_lines(config, settings))
     return f'eval "$(seic token --format env{login})"  # ACCESS_TOKEN\n{command} {_FILE}<<END\n{lines}END'
+
+
+def certificate_argument(path: str) -> str:
+    """Return the path of a certificate as curl takes it: a colon would begin the passphrase."""
+    return path.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _path(setting: SettingSource) -> str:

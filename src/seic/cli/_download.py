@@ -37,13 +37,13 @@ def download(client: Client, request: httpx.Request, path: Path, terminal: Termi
     request.headers["Accept-Encoding"] = "identity"
     offset, etag = _resume(request, part, note)
     response = client.send(request, stream=True)
-    if offset and _is_another(response, etag):
+    if offset and _is_another(response, offset, etag):
         response.close()
         del request.headers["Range"], request.headers["If-Range"]
         offset, response = 0, client.send(request, stream=True)
     if response.status_code in (_OK, _PARTIAL):
         try:
-            offset = offset if _continues(response, offset) else 0
+            offset = offset if response.status_code == _PARTIAL else 0
             _remember(response, request, note)
             _write(response, part, offset, terminal)
         finally:
@@ -53,10 +53,10 @@ def download(client: Client, request: httpx.Request, path: Path, terminal: Termi
     return response
 
 
-def _is_another(response: httpx.Response, etag: str) -> bool:
-    """Whether the file there is shorter than the part here, or the server sends a part without regard to `If-Range`."""
+def _is_another(response: httpx.Response, offset: int, etag: str) -> bool:
+    """Whether the file there is shorter than the part here, or the server sends a part of another version or place."""
     if response.status_code == _PARTIAL:
-        return bool(response.headers.get("ETag", etag) != etag)
+        return response.headers.get("ETag", etag) != etag or not _continues(response, offset)
     return bool(response.status_code == _NOT_SATISFIABLE)
 
 
@@ -78,7 +78,7 @@ def _resume(request: httpx.Request, part: Path, note: Path) -> tuple[int, str]:
 
 def _continues(response: httpx.Response, offset: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    return response.status_code == _PARTIAL and match is not None and int(match[1]) == offset
+    return match is not None and int(match[1]) == offset
 
 
 def _remember(response: httpx.Response, request: httpx.Request, note: Path) -> None:
@@ -91,8 +91,9 @@ def _remember(response: httpx.Response, request: httpx.Request, note: Path) -> N
 
 
 def _write(response: httpx.Response, part: Path, offset: int, terminal: Terminal) -> None:
-    length = response.headers.get("Content-Length", "")
-    total = offset + int(length) if length.isdecimal() else None
+    import httpx
+
+    total = _size(response, offset)
     done = offset
     try:
         with part.open("ab" if offset else "wb") as file, download_progress(terminal, total, offset) as advance:
@@ -100,7 +101,19 @@ def _write(response: httpx.Response, part: Path, offset: int, terminal: Terminal
                 file.write(some)
                 done += len(some)
                 advance(len(some))
+        if offset and total is not None and done < total:
+            # The server may send less than what was asked for (RFC 9110 §15.3.7).
+            raise httpx.RemoteProtocolError(f"the server sent a part of the rest only: {done} of {total} bytes")
     except BaseException:
         # After the progress, whose line it must not share.
         terminal.note(f"seic: {done} bytes are in {part}; run the same command again to go on")
         raise
+
+
+def _size(response: httpx.Response, offset: int) -> int | None:
+    """Return the size of the whole file; None if the server does not say it."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if offset and match is not None and match[2] != "*":
+        return int(match[2])
+    length = response.headers.get("Content-Length", "")
+    return offset + int(length) if length.isdecimal() else None

@@ -94,9 +94,7 @@ class Terminal:
     def foreign_text(self, text: str) -> None:
         """Write text of a server to stdout; at a terminal without control characters, and with a line's end."""
         if self.is_terminal:
-            # A terminal obeys control characters.
-            text = "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
-            text = text.removesuffix("\n") + "\n"
+            text = _without_controls(text).removesuffix("\n") + "\n"
         self._write(self.stdout, text, end="")
 
     def can_show(self, text: str) -> bool:
@@ -128,10 +126,15 @@ def fold(text: str, width: int) -> str:
 def _fit(text: str) -> str:
     # A longer word is an address or a path, which can be copied only if the terminal itself breaks it.
     width = shutil.get_terminal_size().columns
-    lines = text.split("\n")
+    lines = _without_controls(text).split("\n")
     return "\n".join(
         "\n".join(textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False)) or line for line in lines
     )
+
+
+def _without_controls(text: str) -> str:
+    # A terminal obeys control characters, which text of a server may have, such as the reason of a status.
+    return "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _is_plain() -> bool:

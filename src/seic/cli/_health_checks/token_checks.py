@@ -23,6 +23,8 @@ from seic.cli._health_checks.settings_checks import certificate_problem
 #: The checks of the way to the host.
 _ROUTE = frozenset({"dns", "proxy", "tcp", "tls"})
 _FIRST_ERROR, _UNAUTHORIZED, _NOT_FOUND = 400, 401, 404
+#: The most bytes of an answer of the API that are read, apart from the last part.
+_MAX_BODY = 65536
 
 
 def check_calls(state: HealthState) -> Iterator[CheckResult]:
@@ -107,7 +109,7 @@ def _check_token_info(config: Config, client: Client) -> CheckResult:
 
 def _check_call(state: HealthState, client: Client) -> CheckResult:
     try:
-        reply = client.get(state.path)
+        reply = _answer(client, state.path)
     except SeicError as error:
         return failure_of("api", error)
     except httpx.HTTPError as error:
@@ -127,6 +129,19 @@ def _check_call(state: HealthState, client: Client) -> CheckResult:
         remedy = remedy or _advice(reply.status_code)
         return CheckResult("api", Outcome.FAILED, f"{answered}: {found}", remedy, ExitCode.API, details=details)
     return CheckResult("api", Outcome.FAILED, answered, _advice(reply.status_code), ExitCode.API, details=details)
+
+
+def _answer(client: Client, path: str) -> httpx.Response:
+    """Return the answer to a GET with the beginning of its body, which is enough to explain an error."""
+    with client.stream("GET", path) as reply:
+        body = bytearray()
+        for some in reply.iter_bytes():
+            body += some
+            if len(body) >= _MAX_BODY:
+                break
+    decoded = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [pair for pair in reply.headers.multi_items() if pair[0] not in decoded]
+    return httpx.Response(reply.status_code, headers=headers, content=bytes(body), request=reply.request)
 
 
 def _advice(status: int) -> str:
