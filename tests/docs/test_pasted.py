@@ -54,7 +54,7 @@ _FOLLOWED = ("docs/how-to/mcp.md", "docs/how-to/openapi.md", "docs/other-protoco
 _BLOCKS = {place: text for place, text in _blocks() if not place.startswith(_FOLLOWED)}
 #: A process has one provider of metrics, so that the other tests of this page must not see that of its examples.
 _PROCESS_WIDE = "set_meter_provider"
-#: What a terminal sends before and after a pasted text.
+#: The codes that a terminal sends before and after a pasted text.
 _PASTE = ("\x1b[200~", "\x1b[201~")
 
 
