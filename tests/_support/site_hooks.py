@@ -28,12 +28,14 @@ PAGES = {
     "SECURITY.md": "security.md",
     "certs-sample/README.md": "certs-sample.md",
 }
-#: Pages that come first in the search: a setting is in many examples.
-_BOOSTS = {"settings.md": 4, "troubleshooting.md": 8}
+#: Pages that come first in the search: an error text has words that many pages have.
+_BOOSTS = {"settings.md": 4, "troubleshooting.md": 24}
 #: Pages with wide tables, which take the place of the table of contents.
 _WIDE = ("settings.md",)
 #: A link in Markdown to a file: its text, the file, and the heading if there is one.
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
+#: The name of a setting, which its own page explains.
+_SETTING = re.compile(r"<code>(?=SEIC_)")
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
@@ -43,6 +45,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if (_ROOT / name).exists():
             files.append(File.generated(config, page, content=(_ROOT / name).read_text(encoding="utf-8")))
     return files
+
+
+def on_page_content(html: str, page: Page, **_: object) -> str:
+    """Leave the names of settings in remedies out of the search, so that it finds the page of settings."""
+    return _SETTING.sub("<code data-search-exclude>", html) if page.file.src_uri == "troubleshooting.md" else html
 
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
