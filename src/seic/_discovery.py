@@ -195,8 +195,15 @@ async def with_metadata(config: Config, *, transport: _Transport | None = None) 
         allow_http_on_loopback=config.origin.scheme == "http",
         setting_names=setting_names_of(config),
     )
-    provider = await without_frames(discovery.run(parse, await run_in_thread(discovery.thumbprint)))
-    return attrs.evolve(config, provider=provider)
+    try:
+        provider = await without_frames(discovery.run(parse, await run_in_thread(discovery.thumbprint)))
+    except InvalidTokenResponse as error:
+        failure = error.fresh()
+        failure.message = setting_names_of(config).in_advice(error.message)
+        failure.args = (failure.message,)
+    else:
+        return attrs.evolve(config, provider=provider)
+    raise failure
 
 
 def _discovery(

@@ -7,6 +7,7 @@ takes no further request, and is closed when its last one ends or, if it is idle
 
 The connections are httpcore's, HTTP/1.1 or HTTP/2, direct or through a proxy; only public names of httpcore are used.
 The two pools differ in what waits: `_async_pool` has the one of event loops, `_sync_pool` that of threads.
+The classes are plain ones: attrs would compile methods for each in a process's first call.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-import attrs
 import httpx
 
 from seic._http2 import Http2Session
@@ -36,7 +36,6 @@ _MAX_REPEATS = 10
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
-@attrs.frozen
 class Opener:
     """Opens connections with one credential.
 
@@ -46,8 +45,11 @@ class Opener:
         generation: The credential's.
     """
 
-    open: Callable[[Any], tuple[Any, Http2Session | None]]
-    generation: int
+    __slots__ = ("generation", "open")
+
+    def __init__(self, open: Callable[[Any], tuple[Any, Http2Session | None]], generation: int) -> None:  # noqa: A002
+        self.open = open
+        self.generation = generation
 
 
 class Rotating(Protocol):
@@ -67,16 +69,18 @@ class ConnectionClosed(Exception):
     """The server refused the request unprocessed, or closed a reused connection; it may be sent again on another."""
 
 
-@attrs.define(eq=False)
 class PooledConnection:
-    http: Any
-    generation: int
-    session: Http2Session | None = None
-    #: The requests that it carries; more than one with HTTP/2 only.
-    requests: int = 0
-    idle_since: float = 0.0
-    #: Whether it has carried a response.
-    is_reused: bool = False
+    __slots__ = ("generation", "http", "idle_since", "is_reused", "requests", "session")
+
+    def __init__(self, http: Any, generation: int, session: Http2Session | None) -> None:
+        self.http = http
+        self.generation = generation
+        self.session = session
+        #: The requests that it carries; more than one with HTTP/2 only.
+        self.requests = 0
+        self.idle_since = 0.0
+        #: Whether it has carried a response.
+        self.is_reused = False
 
     def has_room(self) -> bool:
         """Return whether a connection in use takes a further request; of HTTP/2, or not yet known to be none."""
@@ -95,11 +99,13 @@ class PooledConnection:
         return self.session is None or not self.session.is_stale
 
 
-@attrs.define(eq=False)
 class PoolWaiter:
-    request: Any
-    event: Any
-    connection: PooledConnection | None = None
+    __slots__ = ("connection", "event", "request")
+
+    def __init__(self, request: Any, event: Any) -> None:
+        self.request = request
+        self.event = event
+        self.connection: PooledConnection | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -107,21 +113,21 @@ class PoolWaiter:
         return seconds
 
 
-@attrs.define(eq=False)
 class PoolState:
     """The state of one process and event loop: a child keeps its parent's connections, and never uses them."""
 
-    #: Reentrant, for a finalizer may end a request while the lock is held.
-    lock: threading.RLock = attrs.field(factory=threading.RLock)
-    idle: deque[PooledConnection] = attrs.field(factory=deque)
-    busy: dict[PooledConnection, None] = attrs.field(factory=dict)
-    waiting: deque[PoolWaiter] = attrs.field(factory=deque)
-    #: When connections of older generations are closed.
-    drains: deque[tuple[float, int]] = attrs.field(factory=deque)
-    #: Connections that the caller has to close.
-    closing: list[Any] = attrs.field(factory=list)
-    #: Whether its event loop has ended.
-    has_ended: bool = False
+    def __init__(self) -> None:
+        #: Reentrant, for a finalizer may end a request while the lock is held.
+        self.lock = threading.RLock()
+        self.idle: deque[PooledConnection] = deque()
+        self.busy: dict[PooledConnection, None] = {}
+        self.waiting: deque[PoolWaiter] = deque()
+        #: When connections of older generations are closed.
+        self.drains: deque[tuple[float, int]] = deque()
+        #: Connections that the caller has to close.
+        self.closing: list[Any] = []
+        #: Whether its event loop has ended.
+        self.has_ended = False
 
     def clear(self) -> list[Any]:
         """Return what has to be closed: all connections."""

@@ -191,6 +191,31 @@ def test_a_plugin_of_nagios(tmp_path: Path) -> None:
     assert run("certs", "check", "--nagios").code == 3
 
 
+def test_it_names_the_other_problems_of_a_certificate(tmp_path: Path, no_settings: pytest.MonkeyPatch) -> None:
+    """Those of `certificate.checks()`: next to the result, in JSON, and as a warning of Nagios."""
+    root = pki.authority()
+    between = pki.mint("Between", issuer=root, ca=True, number=71, not_after=pki.NOW + 100 * pki.DAY)
+    minted = pki.mint(issuer=between, not_after=pki.NOW + 400 * pki.DAY)
+    file = tmp_path / "client.pem"
+    file.write_bytes(minted.pair + between.pem)
+    file.chmod(0o600)
+    told = seic.ClientCertificate.load(file).checks()
+    assert [one.reason for one in told] == [seic.Reason.CHAIN_ENDS_FIRST]
+
+    shown = run("certs", "check", str(file))
+    assert (shown.code, shown.err.strip()) == (1, str(told[0]))
+    document = json.loads(run("certs", "check", "--json", str(file)).out)
+    assert document["problems"] == [{"reason": told[0].reason, "message": str(told[0])}]
+    watched = run("certs", "check", "--nagios", str(file))
+    assert (watched.code, watched.out.count("\n")) == (1, 1)
+    assert watched.out.startswith("CERTIFICATE WARNING - ")
+    assert f"; {told[0]} | days_left=" in watched.out
+
+    # Without a key its end alone is told.
+    file.write_bytes(minted.pem)
+    assert run("certs", "check", str(file)).err == ""
+
+
 def test_the_certificate_of_the_settings(env: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     """Without a file; as JSON too."""
     document = json.loads(run("certs", "check", "--json").out)

@@ -11,11 +11,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import code
+import contextlib
 import inspect
 import os
+import select
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +54,8 @@ _FOLLOWED = ("docs/how-to/mcp.md", "docs/how-to/openapi.md", "docs/other-protoco
 _BLOCKS = {place: text for place, text in _blocks() if not place.startswith(_FOLLOWED)}
 #: A process has one provider of metrics, so that the other tests of this page must not see that of its examples.
 _PROCESS_WIDE = "set_meter_provider"
+#: The codes that a terminal sends before and after a pasted text.
+_PASTE = ("\x1b[200~", "\x1b[201~")
 
 
 class _Console(code.InteractiveConsole):
@@ -123,9 +128,38 @@ def paste(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
     compiled = compile(source, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     awaits = bool(compiled.co_flags & inspect.CO_COROUTINE)
     command = [sys.executable, "-W", "error", *(["-m", "asyncio"] if awaits else ["-i", "-q"])]
+    if sys.version_info >= (3, 13):
+        return _paste_at_terminal(command, source, folder)
     return subprocess.run(
         command, input=f"{source}\n\n", cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def _paste_at_terminal(command: list[str], source: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Paste as a terminal does: from Python 3.13 on, the interpreter reads blocks only there."""
+    terminal, end = os.openpty()
+    variables = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        command, stdin=end, stdout=end, stderr=end, cwd=folder, start_new_session=True, env=variables
+    )
+    os.close(end)
+    shown = bytearray()
+    is_pasted = False
+    with contextlib.suppress(OSError):  # the end of the process
+        while select.select([terminal], [], [], 60)[0] and (content := os.read(terminal, 65536)):
+            shown += content
+            if not is_pasted and b">>> " in shown:
+                is_pasted = True
+                # The last line tells an interpreter that has run all from one that stopped before.
+                lines = f"{_PASTE[0]}{source}\n{_PASTE[1]}\n\n{_PASTE[0]}print('all ' + 'pasted'); exit(){_PASTE[1]}\n"
+                threading.Thread(target=os.write, args=(terminal, lines.encode()), daemon=True).start()
+    process.kill()
+    process.wait()
+    os.close(terminal)
+    text = shown.decode(errors="replace")
+    if "all pasted" not in text or "Traceback (most recent" in text:
+        return subprocess.CompletedProcess(command, 1, text, text)
+    return subprocess.CompletedProcess(command, 0, text, "")
 
 
 def problem_of(done: subprocess.CompletedProcess[str]) -> str | None:

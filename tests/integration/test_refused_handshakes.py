@@ -7,6 +7,7 @@ import pickle
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ async def test_nginx_refuses_a_certificate_with_a_page(call: Any, case: Case, pr
     assert case.remedy in str(error)
     assert f"{edge.host}: the server answered 400" in str(error)
     assert isinstance(error, httpx.ConnectError) == ("api" in call.__name__)
+    assert traceback.format_exception_only(error)[0].startswith("seic.CertificateError: ")
     assert {line.status for line in log} == {400}
     assert {line.protocol for line in log} == {protocol}
 

@@ -162,3 +162,17 @@ def test_pages(read: Read, tmp_path: Path) -> None:
             assert caught.value.field == _name(read, "page_cursor_field")
             assert "nextCursor" in str(caught.value)
             assert "provider." not in str(caught.value)
+
+
+def test_another_issuer_in_the_metadata(read: Read, tmp_path: Path) -> None:
+    """The setting to change is named."""
+    refusal = _refusal(read(_BY_ISSUER | {"client_secret": "a-secret"}, tmp_path), _answer({"issuer": "https://other"}))
+    assert isinstance(refusal, seic.InvalidTokenResponse)
+    assert str(refusal).endswith(f"and set {_name(read, 'issuer')} to it")
+
+
+def test_metadata_that_is_too_large(read: Read, tmp_path: Path) -> None:
+    """It is not called the reply of the token endpoint."""
+    config = read(_BY_ISSUER | {"client_secret": "a-secret"}, tmp_path)
+    refusal = _refusal(config, _answer({"padding": "x" * 2**21}))
+    assert str(refusal).startswith("idp.example: its document is unusable: it is larger than ")

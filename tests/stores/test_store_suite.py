@@ -99,3 +99,26 @@ def test_the_suite_fails_for_a_store_that_breaks_it(test: str, monkeypatch: pyte
 
     with pytest.raises(AssertionError):
         getattr(Suite(), test)()
+
+
+class _Forgetful(_Unnumbered):
+    """A store whose claims end with the next call of another process."""
+
+    def claim(self, key: str, seconds: float) -> bool:
+        """Claim a key until another process claims any key."""
+        self.claims.clear()
+        return super().claim(key, seconds)
+
+
+def test_the_suite_fails_for_a_store_that_ends_claims_early() -> None:
+    """Two processes would send the same refresh token."""
+    claims = set[str]()
+
+    class Suite(TokenStoreTests):
+        def store(self) -> _Forgetful:
+            store = _Forgetful()
+            store.claims = claims
+            return store
+
+    with pytest.raises(AssertionError):
+        Suite().test_a_claim_does_not_end_before_its_time()

@@ -67,6 +67,31 @@ def test_an_unexpected_request_fails_the_test(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*no response for GET /v1/accounts; call add_response*"])
 
 
+def test_an_unexpected_request_without_a_token_fails_the_test(pytester: pytest.Pytester) -> None:
+    """It gets 401, which an application may take for an answer."""
+    pytester.makepyfile(
+        """
+        import httpx
+
+        def test_it(seic_mock):
+            with httpx.Client(transport=seic_mock) as client:
+                assert client.get("https://x.example/v1/accounts").status_code == 401
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*no response for GET /v1/accounts; call add_response*"])
+
+
+@pytest.mark.parametrize("plan", ["fail_tokens(503)", "lose_tokens()"])
+def test_an_unused_failure_of_the_token_endpoint_fails_the_test(pytester: pytest.Pytester, plan: str) -> None:
+    """The application requested no token, so that the test proves nothing."""
+    pytester.makepyfile(f"def test_it(seic_mock):\n    seic_mock.{plan}")
+    result = run(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*seic_mock: 1 planned responses of the token endpoint were not requested"])
+
+
 _SHARED = """
     seen = []
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import attrs
 
 from seic._errors import ConfigurationError
-from seic._httpx import PROOFS, REATTACH, REATTACHED
 from seic._model.grant_parameters import GrantParameters
 from seic._setting_errors import SettingNames
 
@@ -16,10 +15,10 @@ from seic._setting_errors import SettingNames
 _PREFIX = "seic."
 #: The parameters of a request that needs a token of its own; each is an extension after the prefix.
 _NAMES = ("scope", "audience", "resource")
-#: The extensions of most requests, which need no further look: those of httpcore, and seic's own.
-USUAL_EXTENSIONS = frozenset(
-    {"timeout", "trace", "sni_hostname", "target", "seic.repeats", REATTACH, REATTACHED, PROOFS}
-)
+#: The extensions of most requests, which need no further look: those of httpcore, and seic's own (`_httpx`, `_pool`).
+USUAL_EXTENSIONS = frozenset({
+    "timeout", "trace", "sni_hostname", "target", "seic.reattach", "seic.reattached", "seic.proofs", "seic.repeats",
+})  # fmt: skip
 #: The names of the parameters in errors about a grant that has them.
 EXTENSION_NAMES = SettingNames({f"grant.{name}": f"{_PREFIX}{name}" for name in _NAMES})
 _KNOWN = USUAL_EXTENSIONS | {f"{_PREFIX}{name}" for name in _NAMES}

@@ -66,7 +66,8 @@ class _CertificateConnectError(CertificateError):
 
 @functools.lru_cache(2)
 def _certificate_connect_error(module: Any) -> type[_CertificateConnectError]:
-    return type("CertificateConnectError", (_CertificateConnectError, module.ConnectError), {})
+    # Tracebacks show the public class that callers catch.
+    return type("CertificateError", (_CertificateConnectError, module.ConnectError), {"__module__": "seic"})
 
 
 def _rebuild_connect_error(module: str, args: tuple[Any, ...], state: dict[str, Any]) -> _CertificateConnectError:

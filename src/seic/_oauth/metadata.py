@@ -127,7 +127,9 @@ def parse_metadata(
         said = document.get("issuer")
         named = sanitize(said) if isinstance(said, str) else "none"
         _invalid(
-            issuer, f"issuer must be exactly {issuer!r}, and is {named!r}; ask the provider for its exact spelling"
+            issuer,
+            f"issuer must be exactly {issuer!r}, and is {named!r}; ask the provider for its exact spelling, and set "
+            "provider.issuer to it",
         )
     reader = _Reader(document, issuer, allow_http=allow_http_on_loopback)
     endpoints = {setting: url for setting, name in _ENDPOINTS.items() if (url := reader.url(name)) is not None}

@@ -10,6 +10,7 @@ from seic._errors import CertificateError, ConfigurationError, SeicError
 from seic._tls.certificate import ClientCertificate
 from seic._x509.certificate_info import CertificateInfo, format_time
 from seic._x509.credential_files import CredentialFile
+from seic._x509.reasons import CertificateWarning, Reason
 from seic.cli._configuration import environment_of
 from seic.cli._passphrase import get_passphrase
 from seic.cli._setting_sources import list_settings
@@ -18,6 +19,8 @@ from seic.cli._terminal import Terminal
 _NEEDS_RENEWAL, _IS_FRESH, _NO_FILE, _ERROR = 0, 1, 2, 255
 _NAGIOS_OK, _NAGIOS_WARNING, _NAGIOS_CRITICAL, _NAGIOS_UNKNOWN = 0, 1, 2, 3
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(%|d|h|)")
+#: The reasons that the exit code and the sentence about the end cover.
+_TOLD = (Reason.EXPIRED, Reason.EXPIRES_SOON)
 #: The whole life of a certificate.
 _ALL = 100
 
@@ -25,7 +28,7 @@ _ALL = 100
 def check_renewal(options: Namespace, terminal: Terminal) -> int:
     """Print whether the certificate needs renewal, and return the exit code."""
     try:
-        facts, path = _read(options)
+        facts, path, problems = _read(options)
         threshold = _threshold(options.expires_in, facts)
     except (SeicError, OSError) as error:
         if options.nagios:
@@ -43,7 +46,9 @@ def check_renewal(options: Namespace, terminal: Terminal) -> int:
         f"{abs(days):.1f} days {'ago' if has_expired else 'left'}"
     )
     if options.nagios:
-        code = _NAGIOS_CRITICAL if has_expired else _NAGIOS_WARNING if is_due else _NAGIOS_OK
+        code = _NAGIOS_CRITICAL if has_expired else _NAGIOS_WARNING if is_due or problems else _NAGIOS_OK
+        # Its text must be one line without a pipe, which begins the figures.
+        text = "; ".join([text, *map(str, problems)]).replace("|", "/")
         terminal.print(f"CERTIFICATE {('OK', 'WARNING', 'CRITICAL')[code]} - {text} | days_left={days:.1f}")
         return code
     if options.json:
@@ -56,14 +61,17 @@ def check_renewal(options: Namespace, terminal: Terminal) -> int:
                 "days_left": round(days, 2),
                 "expired": has_expired,
                 "needs_renewal": is_due,
+                "problems": [{"reason": one.reason, "message": str(one)} for one in problems],
             }
         )
     else:
         terminal.sentence(f"{text}; {'renew it' if is_due else 'it needs no renewal'}")
+        for problem in problems:
+            terminal.note(str(problem))
     return _NEEDS_RENEWAL if is_due else _IS_FRESH
 
 
-def _read(options: Namespace) -> tuple[CertificateInfo, str]:
+def _read(options: Namespace) -> tuple[CertificateInfo, str, list[CertificateWarning]]:
     from seic._x509.decode import decode
 
     if options.file is None:
@@ -77,7 +85,9 @@ def _read(options: Namespace) -> tuple[CertificateInfo, str]:
             key=settings["certificate_key"].replace("\\n", "\n") if "certificate_key" in settings else None,
             password=get_passphrase(options, "the certificate"),
         )
-        return certificate.leaf, certificate.path
+        # The username of another grant is a user's.
+        account = settings.get("username") if settings.get("grant") in (None, "client_credentials") else None
+        return certificate.leaf, certificate.path, _problems(certificate, username=account)
     file = CredentialFile.of(options.file, "certificate")
     password = get_passphrase(options, file.label)
     found = decode(file.read(), file.label, lambda: password().encode()).certificates
@@ -89,7 +99,22 @@ def _read(options: Namespace) -> tuple[CertificateInfo, str]:
         )
     leaves = [one.facts for one in found if not one.facts.is_ca] or [one.facts for one in found]
     # Of several the one that a client would use: the last to expire.
-    return max(leaves, key=lambda one: one.not_after), file.label
+    return max(leaves, key=lambda one: one.not_after), file.label, _problems_of_file(options)
+
+
+def _problems(certificate: ClientCertificate, *, username: str | None = None) -> list[CertificateWarning]:
+    """Return those of `checks` that the end of the certificate does not tell."""
+    return [one for one in certificate.checks(username=username) if one.reason not in _TOLD]
+
+
+def _problems_of_file(options: Namespace) -> list[CertificateWarning]:
+    # Of a file without a key, or with one that nobody opens here, the end alone is told.
+    password = get_passphrase(options, "the certificate") if options.password_file else None
+    try:
+        return _problems(ClientCertificate.load(options.file, password=password))
+    except CertificateError as error:
+        is_useless = error.reason in (Reason.NOT_FOR_CLIENTS, Reason.IS_A_CA)
+        return [CertificateWarning(error.message, error.path, error.reason)] if is_useless else []
 
 
 def _threshold(text: str | None, facts: CertificateInfo) -> dt.timedelta | None:

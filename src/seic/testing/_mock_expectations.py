@@ -40,9 +40,12 @@ class ExpectedRequest:
 
     def matches(self, request: Any) -> bool:
         """Return whether this is the response of a request."""
+        return (self.times is None or self.count < self.times) and self.is_for(request)
+
+    def is_for(self, request: Any) -> bool:
+        """Return whether this is the response of a request, or was before all of its responses were used."""
         return (
-            (self.times is None or self.count < self.times)
-            and self.method in {None, request.method}
+            self.method in {None, request.method}
             and self.path in {None, request.url.path}
             and self.query in {None, request.url.query.decode()}
             and self.digest in {None, hashlib.sha256(request.content).hexdigest()}

@@ -65,7 +65,7 @@ class MockProvider(MockTokenEndpoint, AsyncBaseTransport, BaseTransport):
         self.refresh_tokens = refresh_tokens
         self.challenges = True
         self._expected: list[ExpectedRequest] = []
-        self._unexpected: list[str] = []
+        self._unexpected: dict[str, None] = {}
         self._tracking_ids = itertools.count(1)
         self._lock = ForkSafeLock()
 
@@ -142,6 +142,7 @@ class MockProvider(MockTokenEndpoint, AsyncBaseTransport, BaseTransport):
         missing = [each for each in self._expected if each.times is not None and each.count < each.times]
         problems = [
             *self._unexpected,
+            *self._unused_failures(),
             *(f"{each}: expected {each.times} times, requested {each.count} times" for each in missing),
         ]
         if problems:
@@ -212,15 +213,20 @@ class MockProvider(MockTokenEndpoint, AsyncBaseTransport, BaseTransport):
             is_specific = found is not None and found.path is not None
             if not is_specific and (answer := self._answer_about_token(request, form)) is not None:
                 return answer
+            if found is None and not any(each.is_for(request) for each in self._expected):
+                self._unexpected[_no_response(request)] = None
             if (found is None or found.protected) and not self._is_authorized(request):
                 scheme = "DPoP" if "DPoP" in request.headers else "Bearer"
                 headers = {"WWW-Authenticate": f'{scheme} error="invalid_token"'} if self.challenges else {}
                 return {"status_code": 401, "headers": headers}
             if found is not None:
                 return found.answer_to(request)
-            problem = (
-                f"no response for {request.method} {request.url.path}; "
-                f"call add_response(method={request.method!r}, path={request.url.path!r})"
-            )
-            self._unexpected.append(problem)
-            return AssertionError(f"seic_mock: {problem}")
+            self._unexpected[_no_response(request)] = None
+            return AssertionError(f"seic_mock: {_no_response(request)}")
+
+
+def _no_response(request: Any) -> str:
+    return (
+        f"no response for {request.method} {request.url.path}; "
+        f"call add_response(method={request.method!r}, path={request.url.path!r})"
+    )

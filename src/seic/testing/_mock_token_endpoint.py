@@ -126,6 +126,10 @@ class MockTokenEndpoint:
             response = httpx.Response(status, headers=dict(headers or {}), content=body.encode())
             self.token_responses.append(exception or response)
 
+    def _unused_failures(self) -> list[str]:
+        planned = len(self.token_responses) + self._lost
+        return [f"{planned} planned responses of the token endpoint were not requested"] if planned else []
+
     def lose_tokens(self, times: int = 1) -> None:
         """Answer the next token requests, and lose the responses: `httpx.ReadError` is raised.
 

@@ -102,6 +102,15 @@ class TokenStoreTests:
 
         _claim_at_last(other, key)
 
+    def test_a_claim_does_not_end_before_its_time(self) -> None:
+        """Else a second process sends the same refresh token during a slow request."""
+        key, short, one, other = _key(), _key(), self.store(), self.store()
+        assert one.claim(key, _LONG)
+        assert one.claim(short, _SHORT)
+        _claim_at_last(other, short)
+
+        assert not other.claim(key, _LONG)
+
     def test_claims_of_other_keys_are_independent(self) -> None:
         """A claim is of one token."""
         one, other = self.store(), self.store()
