@@ -247,6 +247,7 @@ def test_the_doctor_with_a_login(platform: pytest.MonkeyPatch, sandbox: Sandbox)
     assert run("login").code == 0
     after = run("doctor", "--login", "--brief", "--path", ECHO_PATH)
     platform.delenv("SEIC_STORE")
+    platform.delenv("SEIC_STORE_KEY")
     without_store = run("doctor", "--login", "--brief")
 
     assert before.code == 6
