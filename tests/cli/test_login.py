@@ -232,6 +232,14 @@ def test_a_login_on_another_device(site: Site, monkeypatch: pytest.MonkeyPatch) 
     _use(done)
 
 
+def test_a_login_on_another_device_that_nobody_finishes(site: Site) -> None:
+    """It ends with --timeout, however long the provider would wait."""
+    done = run("login", "--device", "--timeout", "0.1")
+
+    assert done.code == 6
+    assert "the login was not finished within 0.1 s; start again" in done.err
+
+
 def test_the_doctor_with_a_login(platform: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     """Without a login it checks the rest, and names what cannot be tried; with one it tries that too."""
     before = run("doctor", "--login", "--brief")
@@ -239,6 +247,7 @@ def test_the_doctor_with_a_login(platform: pytest.MonkeyPatch, sandbox: Sandbox)
     assert run("login").code == 0
     after = run("doctor", "--login", "--brief", "--path", ECHO_PATH)
     platform.delenv("SEIC_STORE")
+    platform.delenv("SEIC_STORE_KEY")
     without_store = run("doctor", "--login", "--brief")
 
     assert before.code == 6

@@ -135,9 +135,11 @@ def _in_browser(options: argparse.Namespace, terminal: Terminal, config: Config,
 
 
 def _on_device(options: argparse.Namespace, terminal: Terminal, config: Config, explanation: LoginTrace) -> Token:
+    import asyncio
+
     import attrs
 
-    from seic import DeviceCode, DeviceLogin
+    from seic import DeviceCode, DeviceLogin, TokenRequestRefused
 
     config = attrs.evolve(config, grant=DeviceCode(scope=options.scope))
     explanation.step("device authorization", {"url": config.provider.device_authorization_url or ""}, "RFC 8628 §3.1")
@@ -146,6 +148,11 @@ def _on_device(options: argparse.Namespace, terminal: Terminal, config: Config, 
     if login.verification_uri_complete is not None:
         terminal.note(f"or open {login.verification_uri_complete}")
     explanation.token_request(config, config.grant.grant_type)
-    token = login.finish_sync().token
+    try:
+        token = asyncio.run(asyncio.wait_for(login.finish(), options.timeout)).token
+    except TimeoutError:
+        raise TokenRequestRefused(
+            f"the login was not finished within {options.timeout:g} s; start again", status=None, code="expired_token"
+        ) from None
     explanation.token(token)
     return token

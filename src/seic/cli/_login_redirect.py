@@ -96,7 +96,7 @@ class LoopbackRedirect:
             return f"{self.uri}?{urlsplit(self._received.get(timeout=seconds)).query}"
         except queue.Empty:
             raise TokenRequestRefused(
-                f"the login was not finished within {seconds:.0f} s; start again", status=None, code="expired_token"
+                f"the login was not finished within {seconds:g} s; start again", status=None, code="expired_token"
             ) from None
 
     def _is_expected(self, path: str) -> bool:
