@@ -140,3 +140,16 @@ def test_a_secret_in_another_encoding_is_refused(tmp_path: Path, encode: Callabl
 
     assert not (tmp_path / "leak.json").exists()
     assert not [secret for secret in mock.secrets if secret in str(caught.value)]
+
+
+def test_credentials_that_no_request_had_are_replaced(tmp_path: Path) -> None:
+    """A JWT, and members of JSON with the usual names."""
+    mock = MockProvider()
+    token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    mock.add_response(path="/x", json={"jwt": token, "password": "hunter2", "apiKey": "sk_live_0123", "name": "Ada"})
+    recording = Recording(tmp_path / "x.json", is_recording=True)
+    with without_network(mock), recording.running(), seic.Client(mock.config()) as client:
+        client.get("/x")
+    (entry,) = json.loads((tmp_path / "x.json").read_text())["requests"]
+
+    assert json.loads(entry["text"]) == {"jwt": "***", "password": "***", "apiKey": "***", "name": "Ada"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from seic._config import Config
 from seic._httpx import httpx_of
+from seic._model.secret import HIDDEN
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
 from seic._oauth.redact import credentials_in, redact, secrets_in
 from seic.testing._mock_expectations import ExpectedRequest
@@ -24,6 +26,13 @@ from seic.testing._secret_finder import SHORTEST_SECRET, SecretFinder
 
 #: The headers of a response that are kept. All others may contain cookies, addresses or names.
 _KEPT_HEADERS = ("content-type", "etag", "link", "location", "retry-after", "www-authenticate")
+
+#: Credentials that no request had: a JWT, and members of JSON with the usual names. The text is JSON in JSON.
+_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+_MEMBER = re.compile(
+    r'(\\?"(?:access_token|refresh_token|id_token|client_secret|password|api_?key)\\?"\s*:\s*\\?")[^"\\]+',
+    re.IGNORECASE,
+)
 
 
 @attrs.define
@@ -123,6 +132,7 @@ class Recording:
     def _write(self) -> None:
         secrets = [secret for secret in self._secrets if len(secret) >= SHORTEST_SECRET]
         text = redact(json.dumps({"requests": self._entries}, indent=2, ensure_ascii=False), secrets)
+        text = _MEMBER.sub(rf"\g<1>{HIDDEN}", _JWT.sub(HIDDEN, text))
         finder = SecretFinder()
         for secret in secrets:
             finder.add("a secret", secret)
