@@ -10,6 +10,7 @@ import httpx
 from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -40,3 +41,13 @@ def ask(bearer: BearerTokens, token: str | None, headers: dict[str, str] | None 
     authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
     app = Starlette(routes=[Route("/", whoami)])
     return TestClient(app).get("/", headers={**authorization, **(headers or {})})  # type: ignore[return-value]
+
+
+async def check(bearer: BearerTokens, token: str) -> int:
+    """Return the status of a request with a token."""
+    scope = {"type": "http", "headers": [(b"authorization", f"Bearer {token}".encode())]}
+    try:
+        await bearer(Request(scope))
+    except HTTPException as error:
+        return error.status_code
+    return 200

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import logging
 from typing import Any
 
 import httpx
 import pytest
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from joserfc.jwk import ECKey, OctKey
 
 from seic.fastapi import BearerTokens
 from seic.testing import MockIssuer
-from tests._support.bearers import bearer_of
+from tests._support.bearers import bearer_of, check
 from tests._support.clocks import FakeClock
-from tests._support.issuer import encode, issuer_of
+from tests._support.issuer import issuer_of
 
 HOUR = 3600.0
 PAUSE = 30.0
@@ -40,16 +37,6 @@ def issuer() -> MockIssuer:
 def bearer(issuer: MockIssuer, clock: FakeClock) -> BearerTokens:
     """A validator of the issuer's tokens."""
     return bearer_of(issuer, lifetime=HOUR, pause=PAUSE, monotonic=clock.clock.monotonic)
-
-
-async def check(bearer: BearerTokens, token: str) -> int:
-    """Return the status of a request with a token."""
-    scope = {"type": "http", "headers": [(b"authorization", f"Bearer {token}".encode())]}
-    try:
-        await bearer(Request(scope))
-    except HTTPException as error:
-        return error.status_code
-    return 200
 
 
 def unknown(issuer: MockIssuer, kid: object = "unknown") -> str:
@@ -345,51 +332,6 @@ async def test_the_number_of_keys_is_limited(issuer: MockIssuer, clock: FakeCloc
     for published, status in (([own, *others], 200), ([*others, own], 401)):
         issuer.published = published
         assert await check(bearer_of(issuer), issuer.token()) == status
-
-
-_KEYS: dict[str, RSAKey | ECKey | OKPKey] = {
-    "RSA": RSAKey.generate_key(2048, {"kid": "key-1"}),
-    "P-256": ECKey.generate_key("P-256", {"kid": "key-1"}),
-    "P-384": ECKey.generate_key("P-384", {"kid": "key-1"}),
-    "Ed25519": OKPKey.generate_key("Ed25519", {"kid": "key-1"}),
-}
-_ALGORITHMS = {
-    "RS256": "RSA",
-    "PS512": "RSA",
-    "ES256": "P-256",
-    "ES384": "P-384",
-    "Ed25519": "Ed25519",
-    "EdDSA": "Ed25519",
-}
-
-
-@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-@pytest.mark.parametrize(("name", "algorithm"), list(itertools.product(_KEYS, _ALGORITHMS)))
-async def test_a_key_verifies_algorithms_of_its_type_only(
-    name: str, algorithm: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Independent of the token's header (RFC 8725 §3.1)."""
-    issuer = issuer_of(_KEYS[name])
-    fits = _ALGORITHMS[algorithm] == name
-    if fits:
-        token = issuer.token(header={"alg": algorithm})
-    else:
-        token = f"{encode({'alg': algorithm, 'kid': 'key-1'})}.{encode(issuer.claims())}.AAAA"
-    with caplog.at_level(logging.INFO, logger="seic.fastapi"):
-        status = await check(bearer_of(issuer, algorithms=[*_ALGORITHMS]), token)
-
-    assert status == (200 if fits else 401)
-    # The key is not tried at all.
-    assert ("unknown key" in caplog.text) is not fits
-
-
-@pytest.mark.parametrize(("algorithm", "status"), [("RS256", 200), ("PS256", 401)])
-async def test_a_key_with_alg_verifies_that_algorithm_only(algorithm: str, status: int) -> None:
-    """The issuer has restricted it (RFC 7517 §4.4)."""
-    issuer = issuer_of(_KEYS["RSA"])
-    issuer.published = [issuer.public(issuer.key, alg="RS256")]
-
-    assert await check(bearer_of(issuer), issuer.token(header={"alg": algorithm})) == status
 
 
 async def test_a_token_without_kid_needs_a_single_key(

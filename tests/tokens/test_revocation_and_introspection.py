@@ -16,7 +16,6 @@ import seic
 PLAIN = attrs.evolve(seic.OAUTH2, revocation_url="/oauth/v2/revoke", introspection_url="/oauth/v2/introspect")
 PLATFORM = attrs.evolve(seic.SEI_PLATFORM, revocation_url="/v2/oauth/revoke")
 HOSTS = seic.Hosts(api="idp.example")
-
 TOKEN = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 3600}
 PAIR = {**TOKEN, "refresh_token": "refresh-1"}
 
