@@ -62,7 +62,7 @@ class RecordingRedactor:
         return redacted
 
     def _redact_json(self, text: str) -> str | None:
-        """Redact JSON, whose format stays if nothing is replaced; None if it is no object and no array."""
+        """Redact JSON, whose format stays if nothing is replaced; None for any other text."""
         if not text.lstrip().startswith(("{", "[")):
             return None
         try:
