@@ -111,7 +111,7 @@ async def test_a_request_that_would_wait_too_long_is_not_sent(kind: Any) -> None
     client = kind(gateway.config(rate_limit_timeout=10), transport=gateway)
     await getter(client)("/a")
     sent = len(gateway.requests)
-    with pytest.raises(seic.TooManyRequests, match=r"api\.seic\.com: the API asked for a pause of .* s more") as caught:
+    with pytest.raises(seic.TooManyRequests, match=r"api\.example: the API asked for a pause of .* s more") as caught:
         await getter(client)("/a")
 
     assert isinstance(caught.value, seic.ApiError)
