@@ -21,7 +21,9 @@ USUAL_EXTENSIONS = frozenset({
 })  # fmt: skip
 #: The names of the parameters in errors about a grant that has them.
 EXTENSION_NAMES = SettingNames({f"grant.{name}": f"{_PREFIX}{name}" for name in _NAMES})
-_KNOWN = USUAL_EXTENSIONS | {f"{_PREFIX}{name}" for name in _NAMES}
+#: All that a request may have; `rate_limit_timeout` is read by the transport (`_api/rate_limit_transport`).
+_ALLOWED = [f"{_PREFIX}{name}" for name in (*_NAMES, "rate_limit_timeout")]
+_KNOWN = USUAL_EXTENSIONS | set(_ALLOWED)
 
 
 class TokenParameters(NamedTuple):
@@ -70,9 +72,8 @@ class TokenParameters(NamedTuple):
 def _unknown(name: str) -> ConfigurationError:
     import difflib
 
-    known = [f"{_PREFIX}{one}" for one in _NAMES]
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    near = difflib.get_close_matches(name.lower(), _ALLOWED, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_ALLOWED)}"
     shown = name if name.isprintable() else f"{_PREFIX}*"
     return ConfigurationError(f"{shown}: unknown extension of a request; {hint}", field=shown)
 
