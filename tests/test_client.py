@@ -55,7 +55,7 @@ async def test_a_call_has_token_and_key_and_a_base_url(gateway: MockProvider) ->
         twin = blocking.get("/v1/echo", params={"limit": 50})
 
     for one in (reply.request, twin.request):
-        assert str(one.url) == "https://api.seic.com/v1/echo?limit=50"
+        assert str(one.url) == "https://api.example/v1/echo?limit=50"
         assert one.headers["Authorization"].startswith("Bearer token-")
         assert one.headers["AppKey"] == "AppKey-1"
 
@@ -96,10 +96,10 @@ async def test_httpx_keywords_work(gateway: MockProvider) -> None:
 
 async def test_a_base_url_below_the_origin_is_kept(gateway: MockProvider) -> None:
     """A path in `base_url` is prefixed as in httpx."""
-    async with client_of(gateway, base_url="https://api.seic.com/v1") as client:
+    async with client_of(gateway, base_url="https://api.example/v1") as client:
         reply = await client.get("echo")
 
-    assert str(reply.request.url) == "https://api.seic.com/v1/echo"
+    assert str(reply.request.url) == "https://api.example/v1/echo"
 
 
 async def test_every_way_to_send_goes_through_the_auth(gateway: MockProvider) -> None:
@@ -128,7 +128,7 @@ async def test_a_url_without_a_scheme_is_a_path(gateway: MockProvider) -> None:
     async with client_of(gateway) as client:
         reply = await client.get("//evil.example/x")
 
-    assert str(reply.request.url) == "https://api.seic.com/x"
+    assert str(reply.request.url) == "https://api.example/x"
 
 
 async def test_a_foreign_url_costs_no_token(gateway: MockProvider) -> None:
@@ -169,7 +169,7 @@ def test_trust_and_identity_are_the_configurations_to_say(kind: Any, option: str
 @KINDS
 def test_a_client_is_made_of_a_config(kind: Any) -> None:
     """A URL in place of a `Config` is an error."""
-    assert refused(kind, "https://api.seic.com").field == "config"
+    assert refused(kind, "https://api.example").field == "config"
 
 
 class Recorder:
@@ -187,7 +187,7 @@ class Recorder:
 async def test_a_mount_carries_calls_of_the_origin_only(gateway: MockProvider) -> None:
     """Transports in `mounts` check the origin too; None is the client's own transport, as in httpx."""
     recorder = Recorder()
-    mounts: dict[str, Any] = {"all://": httpx.MockTransport(recorder), "https://api.seic.com/": None}
+    mounts: dict[str, Any] = {"all://": httpx.MockTransport(recorder), "https://api.example/": None}
     client, blocking = both(gateway, mounts=mounts)
     async with client:
         assert (await client.get("/")).json() == {"path": "/"}  # the gateway's own answer
@@ -198,7 +198,7 @@ async def test_a_mount_carries_calls_of_the_origin_only(gateway: MockProvider) -
     assert recorder.urls == []
     async with client_of(gateway, mounts={"https://": httpx.MockTransport(recorder)}) as mounted:
         assert (await mounted.get("/mounted")).status_code == 200
-    assert recorder.urls == ["https://api.seic.com/mounted"]
+    assert recorder.urls == ["https://api.example/mounted"]
 
 
 # Tokens

@@ -25,7 +25,7 @@ def test_the_repr_follows_the_token(kind: Any, gateway: MockProvider, clock: Fak
     """It tells a missing token, a fresh one, one that is due for refresh, and an expired one."""
     client = _client(kind, gateway.config(), gateway, clock)
     gateway.expires_in = 600
-    name = f"<seic.{kind.__name__} https://api.seic.com"
+    name = f"<seic.{kind.__name__} https://api.example"
     assert repr(client) == f"{name} token=none; no certificate>"
 
     client.auth.token_sync()
@@ -47,7 +47,7 @@ def test_the_repr_names_the_certificate(kind: Any, gateway: MockProvider, clock:
     client = _client(kind, gateway.config(certificate=leaf), gateway, clock)
 
     expected = f"certificate CN=svc-user, {leaf.days_left():.0f} days left>"
-    assert repr(client) == f"<seic.{kind.__name__} https://mtls.api.seic.com token=none; {expected}"
+    assert repr(client) == f"<seic.{kind.__name__} https://mtls.api.example token=none; {expected}"
 
 
 @_KINDS

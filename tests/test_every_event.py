@@ -237,6 +237,6 @@ async def test_each_call_is_one_line_and_no_event(gateway: MockProvider, caplog:
             reply = await client.get("/v1/accounts")
             lines = [record.getMessage() for record in caplog.records if record.name.startswith("seic")]
             track = reply.headers["requesttrackingid"]
-            assert lines == [f"GET https://api.seic.com/v1/accounts 200 tracking_id={track}"] * logged
+            assert lines == [f"GET https://api.example/v1/accounts 200 tracking_id={track}"] * logged
 
     assert heard == []

@@ -28,7 +28,7 @@ async def test_respx_works_with_the_clients(with_certificate: bool, gateway: Moc
     identity = {"certificate": certificate(), "ca": authority().cert_pem} if with_certificate else {}
     config = gateway.config(**identity)
     with respx.mock as router:
-        _respond(router, "mtls.api.seic.com" if with_certificate else "api.seic.com")
+        _respond(router, "mtls.api.example" if with_certificate else "api.example")
         async with seic.AsyncClient(config) as client:
             assert (await client.get("/v1/echo")).json() == {"ok": True}
         with seic.Client(config) as blocking:
@@ -42,7 +42,7 @@ async def test_respx_works_with_the_auth_on_a_plain_client(guarded: bool, gatewa
     config = gateway.config()
     transport = seic.AsyncTransport(config) if guarded else None
     with respx.mock as router:
-        _respond(router, "api.seic.com")
+        _respond(router, "api.example")
         auth = seic.OAuth2Auth(config)
         async with httpx.AsyncClient(auth=auth, transport=transport, base_url=config.base_url) as client:
             assert (await client.get("/v1/echo")).json() == {"ok": True}
@@ -55,7 +55,7 @@ def test_respx_works_with_the_auth_on_a_plain_blocking_client(guarded: bool, gat
     config = gateway.config()
     transport = seic.Transport(config) if guarded else None
     with respx.mock as router:
-        _respond(router, "api.seic.com")
+        _respond(router, "api.example")
         with httpx.Client(auth=seic.OAuth2Auth(config), transport=transport, base_url=config.base_url) as client:
             assert client.get("/v1/echo").json() == {"ok": True}
         assert len(router.calls) == 2

@@ -31,9 +31,9 @@ async def test_info_has_one_line_for_each_request(gateway: MockProvider, caplog:
             await client.get("/v1/accounts")
 
     assert [line.split(" tracking_id")[0] for line in lines(caplog)] == [
-        "GET https://api.seic.com/v1/accounts 200",
-        "GET https://api.seic.com/v1/accounts 401",
-        "GET https://api.seic.com/v1/accounts 200",
+        "GET https://api.example/v1/accounts 200",
+        "GET https://api.example/v1/accounts 401",
+        "GET https://api.example/v1/accounts 200",
     ]
     assert "sesame" not in caplog.text
 
@@ -47,7 +47,7 @@ def test_a_client_of_your_own_logs_each_request_once(
     with caplog.at_level(logging.INFO):
         mock = library.MockTransport(lambda request: library.Response(200))
         with library.Client(auth=auth, transport=mock) as client:
-            client.get(f"https://api.seic.com/v1/accounts?{_SECRET}")
+            client.get(f"https://api.example/v1/accounts?{_SECRET}")
 
     assert len(lines(caplog)) == 1
     assert "sesame" not in caplog.text
@@ -65,7 +65,7 @@ def test_other_requests_are_logged_by_httpx_as_before(gateway: MockProvider, cap
             httpx.Client(auth=auth, transport=httpx.MockTransport(refuse)) as client,
             pytest.raises(httpx.ConnectError),
         ):
-            client.get("https://api.seic.com/v1/accounts")
+            client.get("https://api.example/v1/accounts")
         with httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200))) as other:
             other.get("https://other.example/v1/accounts?page=2")
 
@@ -79,7 +79,7 @@ def test_without_seics_line_httpx_logs_no_query(gateway: MockProvider, caplog: p
     with seic.Client(gateway.config(), transport=gateway) as client:
         client.get(f"/v1/accounts?{_SECRET}")
 
-    assert lines(caplog) == ['HTTP Request: GET https://api.seic.com/v1/accounts "HTTP/1.1 200 OK"']
+    assert lines(caplog) == ['HTTP Request: GET https://api.example/v1/accounts "HTTP/1.1 200 OK"']
 
 
 async def test_a_record_has_attributes_for_structured_logs(
@@ -94,7 +94,7 @@ async def test_a_record_has_attributes_for_structured_logs(
     extra = {name: vars(record)[name] for name in ("method", "url", "status", "tracking_id")}
     assert extra == {
         "method": "GET",
-        "url": "https://api.seic.com/v1/accounts",
+        "url": "https://api.example/v1/accounts",
         "status": 200,
         "tracking_id": extra["tracking_id"],
     }

@@ -36,7 +36,7 @@ async def test_one_auth_is_one_token_for_several_clients(gateway: MockProvider) 
     [
         ({"environment": "test"}, "base_url"),
         ({"client_id": "AppKey-2"}, "client_id"),
-        ({"certificate": certificate(), "hosts": seic.Hosts(mtls="api.seic.com")}, "certificate"),
+        ({"certificate": certificate(), "hosts": seic.Hosts(mtls="api.example")}, "certificate"),
         ({"certificate": certificate()}, "base_url"),
         ({"provider": attrs.evolve(seic.SEI_GATEWAY, token_url="/other")}, "token_url"),
         ({"provider": attrs.evolve(seic.SEI_GATEWAY, idle_lifetime=1)}, "provider"),

@@ -9,7 +9,7 @@ import seic
 from seic.events import Event, TokenRefreshStarted
 from seic.testing import Events
 
-HOST = "api.seic.com"
+HOST = "api.example"
 
 
 class Heard(Events):

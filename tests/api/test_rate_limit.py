@@ -98,7 +98,7 @@ async def test_requests_wait_for_the_end_of_the_pause(kind: Any) -> None:
 
     assert statuses == [200] * 8
     [began], [ended] = of_kind(heard, RateLimitStarted), of_kind(heard, RateLimitEnded)
-    assert (began.host, began.status, began.retry_after) == ("api.seic.com", 429, 0.05)
+    assert (began.host, began.status, began.retry_after) == ("api.example", 429, 0.05)
     assert ended.waited <= 8
     assert ended.refused == 0
 

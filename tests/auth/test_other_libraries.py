@@ -15,7 +15,7 @@ def _auth(gateway: MockProvider) -> seic.OAuth2Auth:
     return seic.OAuth2Auth(gateway.config(), transport=gateway)
 
 
-@pytest.mark.parametrize("url", ["https://api.seic.com/v1/prices", "wss://api.seic.com/v1", "https://api.seic.com:443"])
+@pytest.mark.parametrize("url", ["https://api.example/v1/prices", "wss://api.example/v1", "https://api.example:443"])
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 async def test_the_headers_of_the_origin(gateway: MockProvider, url: str, blocking: bool) -> None:
     """One token serves all; its text is masked in a repr."""
@@ -38,20 +38,20 @@ async def test_a_provider_without_a_key_header() -> None:
     "url",
     [
         "https://elsewhere.example/",
-        "http://api.seic.com/",
-        "ws://api.seic.com/",
-        "https://api.seic.com:8443/",
-        "https://api.seic.com@elsewhere.example/",
-        "https://api.seic.com.elsewhere.example/",
+        "http://api.example/",
+        "ws://api.example/",
+        "https://api.example:8443/",
+        "https://api.example@elsewhere.example/",
+        "https://api.example.elsewhere.example/",
         "/v1/accounts",
         "",
         "https://[",
         # requests and urllib3 send these to elsewhere.example.
-        "https://elsewhere.example\\@api.seic.com/",
-        "https://elsewhere.example\\.x@api.seic.com/",
-        "https://elsewhere.example%5C@api.seic.com/",
-        "https://user:pass@api.seic.com/",
-        "https://api\u3002seic.com/",
+        "https://elsewhere.example\\@api.example/",
+        "https://elsewhere.example\\.x@api.example/",
+        "https://elsewhere.example%5C@api.example/",
+        "https://user:pass@api.example/",
+        "https://api\u3002example/",
     ],
 )
 async def test_another_origin_gets_none(gateway: MockProvider, url: str) -> None:
@@ -68,7 +68,7 @@ async def test_bound_tokens_have_no_headers(gateway: MockProvider) -> None:
     """A proof is for one request."""
     auth = seic.OAuth2Auth(gateway.config(dpop=seic.DPoP()), transport=gateway)
     with pytest.raises(seic.ConfigurationError, match="proof of its own") as caught:
-        await auth.headers("https://api.seic.com/")
+        await auth.headers("https://api.example/")
     assert caught.value.field == "dpop"
 
 

@@ -20,7 +20,7 @@ from seic.sandbox import CertificateAuthority
 from tests._support.observatory import Observatory, facts, id_of, parent_of
 from tests._support.platform_mock import CALLBACK, PlatformMock
 
-AT = {"server.address": "api.seic.com", "server.port": 443}
+AT = {"server.address": "api.example", "server.port": 443}
 
 
 class Site:
@@ -159,7 +159,7 @@ def test_a_rotation_is_reported_once(platform: PlatformMock) -> None:
     pairs = [authority.issue("app-1") for _ in range(2)]
     given = [seic.ClientCertificate.load(pair.cert_pem, key=pair.key_pem) for pair in pairs]
     current = given[:1]
-    hosts = seic.Hosts(api="https://api.seic.com", mtls="https://mtls.seic.example")
+    hosts = seic.Hosts(api="https://api.example", mtls="https://mtls.seic.example")
     site = Site(platform, platform.config(certificate=lambda: current[-1], hosts=hosts))
     with site.open() as browser:
         for email in ("ada@example.com", "bob@example.com"):
@@ -196,7 +196,7 @@ def test_logins_are_instrumented_like_a_client(platform: PlatformMock, seen: Obs
         **had,
         "http.request.method": "POST",
         "http.response.status_code": 200,
-        "url.full": "https://api.seic.com/v2/oauth/token",
+        "url.full": "https://api.example/v2/oauth/token",
     }
     assert calls == [({**AT, **name, "http.request.method": "GET", "http.response.status_code": 200}, 1)]
     assert "seic.token.time_to_expiry" not in told

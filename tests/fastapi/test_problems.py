@@ -187,7 +187,7 @@ def test_a_failed_connection_to_a_clients_host(
     kind: type[httpx.TransportError], status: int, gateway: MockProvider
 ) -> None:
     """To the caller a failed API request is the same as a failed token request."""
-    error = kind(INSIDE, request=httpx.Request("GET", "https://api.seic.com/v1/accounts"))
+    error = kind(INSIDE, request=httpx.Request("GET", "https://api.example/v1/accounts"))
     with TestClient(app_that_raises(error, gateway)) as browser:
         reply = browser.get("/accounts")
 
@@ -227,7 +227,7 @@ def test_without_clients_no_connection_error_is_handled() -> None:
 
     @app.get("/")
     async def fail() -> None:
-        raise httpx.ConnectError("x", request=httpx.Request("GET", "https://api.seic.com/"))
+        raise httpx.ConnectError("x", request=httpx.Request("GET", "https://api.example/"))
 
     with pytest.raises(httpx.ConnectError):
         TestClient(app).get("/")

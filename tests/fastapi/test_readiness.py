@@ -193,7 +193,7 @@ def test_a_failure_has_its_facts_and_a_remedy(
     assert remedy in problem["remedy"]
     assert cause in page
     assert page.index(cause) < page.index("<section")
-    for word in ("internal.example", "10.0.0.1", "api.seic.com", "svc-user"):
+    for word in ("internal.example", "10.0.0.1", "api.example", "svc-user"):
         assert word not in reply.text + page
 
 
@@ -207,7 +207,7 @@ def test_a_failure_has_its_facts_and_a_remedy(
 )
 def test_a_failed_handshake_has_its_reason(reason: seic.Reason, cause: str, gateway: MockProvider) -> None:
     """The code is that of `error.reason` and of the event."""
-    gateway.token_responses.extend([seic.TokenEndpointUnavailable("api.seic.com: no", reason=reason.value)] * 4)
+    gateway.token_responses.extend([seic.TokenEndpointUnavailable("api.example: no", reason=reason.value)] * 4)
     with TestClient(app_of(gateway, warm=True)) as browser:
         client = browser.get("/ready").json()["clients"]["default"]
 
@@ -233,7 +233,7 @@ def test_a_refused_token_fails_until_there_is_one(gateway: MockProvider) -> None
     assert client["last_error"]["what"] == "token refused"
     assert client["last_error"]["tracking_id"] == "track-1"
     assert dt.datetime.fromisoformat(client["last_error"]["at"]).tzinfo is not None
-    for word in ("password-1", "svc-user", "api.seic.com", "AppKey"):
+    for word in ("password-1", "svc-user", "api.example", "AppKey"):
         assert word not in red.text
     assert green.status_code == 200
     assert green.json()["status"] == "pass"

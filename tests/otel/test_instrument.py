@@ -20,7 +20,7 @@ async def test_an_auth_of_an_httpx_client_can_be_instrumented(gateway: MockProvi
     auth = seic.OAuth2Auth(gateway.config(), transport=gateway)
     async with httpx.AsyncClient(auth=auth, transport=gateway) as client:
         seen.instrument(auth)
-        await client.get("https://api.seic.com/v1/accounts")
+        await client.get("https://api.example/v1/accounts")
 
     assert len(seen.named("seic.token.refresh")) == 1
     assert seen.points("http.client.request.duration") == []

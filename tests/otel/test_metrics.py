@@ -16,7 +16,7 @@ from tests._support.clocks import FakeClock
 from tests._support.mocks import PATIENCE, client_of
 from tests._support.observatory import Observatory
 
-AT = {"server.address": "api.seic.com", "server.port": 443}
+AT = {"server.address": "api.example", "server.port": 443}
 
 
 async def test_token_requests_are_counted_and_timed_by_outcome(gateway: MockProvider, seen: Observatory) -> None:
@@ -132,7 +132,7 @@ async def test_days_to_expiry_are_read_from_the_current_certificate(gateway: Moc
 
     point = seen.point("seic.certificate.time_to_expiry")
     assert 19.9 < point.value <= 20
-    assert point.attributes == {"server.address": "mtls.api.seic.com", "server.port": 443}
+    assert point.attributes == {"server.address": "mtls.api.example", "server.port": 443}
 
 
 async def test_a_name_distinguishes_clients_of_one_host(gateway: MockProvider, seen: Observatory) -> None:

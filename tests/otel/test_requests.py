@@ -30,7 +30,7 @@ from tests._support.clocks import FakeClock
 from tests._support.mocks import client_of
 from tests._support.observatory import Observatory, facts
 
-AT = {"server.address": "api.seic.com", "server.port": 443}
+AT = {"server.address": "api.example", "server.port": 443}
 GET = {**AT, "http.request.method": "GET"}
 DURATION = "http.client.request.duration"
 _GROUPS = (
@@ -109,7 +109,7 @@ async def test_a_token_request_has_the_attributes_of_the_conventions(
         **AT,
         **told,
         "http.request.method": "POST",
-        "url.full": "https://api.seic.com/v2/oauthtoken",
+        "url.full": "https://api.example/v2/oauthtoken",
         "seic.tracking_id": "track-1",
     }
     assert span.status.status_code is (trace.StatusCode.ERROR if failed else trace.StatusCode.UNSET)
@@ -303,7 +303,7 @@ async def test_requests_of_mounted_transports_are_recorded(gateway: MockProvider
     mounts = {"https://": httpx.MockTransport(gateway.handle_async_request), "all://example.com": None}
     async with httpx.AsyncClient(auth=auth, mounts=mounts, trust_env=False) as client:
         seen.instrument(client)
-        await client.get("https://api.seic.com/v1/accounts")
+        await client.get("https://api.example/v1/accounts")
 
     assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
 
@@ -314,7 +314,7 @@ async def test_requests_of_an_httpx2_client_are_recorded(gateway: MockProvider, 
     api = httpx2.MockTransport(lambda _: httpx2.Response(200))
     async with httpx2.AsyncClient(auth=auth, transport=api) as client:
         seen.instrument(client)
-        await client.get("https://api.seic.com/v1/accounts")
+        await client.get("https://api.example/v1/accounts")
 
     assert recorded(seen) == [({**GET, "http.response.status_code": 200}, 1)]
 

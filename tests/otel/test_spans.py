@@ -17,8 +17,8 @@ from tests._support.clocks import FakeClock
 from tests._support.mocks import PATIENCE, client_of
 from tests._support.observatory import Observatory, facts, id_of, links, parent_of
 
-AT = {"server.address": "api.seic.com", "server.port": 443}
-POST = {**AT, "http.request.method": "POST", "url.full": "https://api.seic.com/v2/oauthtoken"}
+AT = {"server.address": "api.example", "server.port": 443}
+POST = {**AT, "http.request.method": "POST", "url.full": "https://api.example/v2/oauthtoken"}
 UNSET, ERROR = trace.StatusCode.UNSET, trace.StatusCode.ERROR
 
 
@@ -228,10 +228,10 @@ class Source:
         return lambda: None
 
 
-WAIT_STARTED = TokenWaitStarted(host="api.seic.com", refresh_id=1)
-WAIT_ENDED = TokenWaitEnded(host="api.seic.com", refresh_id=1, took=0.1)
-REFRESH_STARTED = TokenRefreshStarted(host="api.seic.com", refresh_id=1, ahead=False)
-REFRESH_ENDED = TokenRefreshEnded(host="api.seic.com", refresh_id=1, outcome="acquired", took=0.1)
+WAIT_STARTED = TokenWaitStarted(host="api.example", refresh_id=1)
+WAIT_ENDED = TokenWaitEnded(host="api.example", refresh_id=1, took=0.1)
+REFRESH_STARTED = TokenRefreshStarted(host="api.example", refresh_id=1, ahead=False)
+REFRESH_ENDED = TokenRefreshEnded(host="api.example", refresh_id=1, outcome="acquired", took=0.1)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import seic
 import seic.httpx2
 from seic.testing import Events, MockClocks, MockProvider
+from tests._support.identities import certificate
 
 
 async def test_an_application_needs_no_transport(seic_mock: MockProvider) -> None:
@@ -37,6 +38,24 @@ async def test_other_providers(seic_mock: MockProvider, provider: seic.Provider)
     seic_mock.add_response()
     async with seic.AsyncClient(seic_mock.config(provider=provider)) as client:
         assert (await client.get("/x")).status_code == 200
+
+
+@pytest.mark.parametrize("provider", [seic.SEI_GATEWAY, seic.SEI_PLATFORM, seic.OAUTH2], ids=lambda one: one.name)
+@pytest.mark.parametrize("certificate", [None, certificate("svc-mock")], ids=["api", "mtls"])
+def test_the_hosts_are_reserved_names(provider: seic.Provider, certificate: seic.ClientCertificate | None) -> None:
+    """A request that a thread sends after the end of its test reaches no provider (RFC 2606 §2)."""
+    mock = MockProvider(provider=provider)
+    host = httpx.URL(mock.config(certificate=certificate).base_url).host
+
+    assert host == ("api.example" if certificate is None else "mtls.api.example")
+
+
+def test_the_hosts_of_an_environment_are_the_providers() -> None:
+    """As are hosts that the test names."""
+    mock = MockProvider()
+
+    assert mock.config(environment="production").base_url == "https://api.seic.com"
+    assert mock.config(hosts=seic.Hosts(api="x.example")).base_url == "https://x.example"
 
 
 async def test_httpx2_clients_use_it() -> None:

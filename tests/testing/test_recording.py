@@ -153,3 +153,67 @@ def test_credentials_that_no_request_had_are_replaced(tmp_path: Path) -> None:
     (entry,) = json.loads((tmp_path / "x.json").read_text())["requests"]
 
     assert json.loads(entry["text"]) == {"jwt": "***", "password": "***", "apiKey": "***", "name": "Ada"}
+
+
+def _recorded_text(path: Path, mock: MockProvider, *, url: str = "/x", **settings: Any) -> str:
+    recording = Recording(path, is_recording=True)
+    with without_network(mock), recording.running(), seic.Client(mock.config(**settings)) as client:
+        client.get(url)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_short_client_secret_is_replaced(tmp_path: Path) -> None:
+    """A secret that is known is masked whatever its length, also within a word and as a number."""
+    mock = MockProvider()
+    mock.add_response(
+        json={"echo": "hunter2", "line": "xhunter2x", "language": "english"}, headers={"Set-Cookie": "a=en"}
+    )
+    text = _recorded_text(tmp_path / "x.json", mock, client_secret="hunter2")
+
+    assert "hunter2" not in text
+    assert "english" in text
+
+
+@pytest.mark.parametrize("name", ["api_key", "apikey", "access_token", "X-Api-Key", "client_secret", "api%5Fkey"])
+def test_credentials_in_a_query_are_replaced(tmp_path: Path, name: str) -> None:
+    """In the URL of the request and in those of the response; the replay may have another value."""
+    mock = MockProvider()
+    link = f"https://api.example/x?page=2&{name}=sk-live-1"
+    mock.add_response(json={"next": link}, headers={"Link": f'<{link}>; rel="next"'})
+    text = _recorded_text(tmp_path / "x.json", mock, url=f"/x?page=1&{name}=sk-live-1&z=1")
+    assert "sk-live" not in text
+
+    replay = Recording(tmp_path / "x.json", is_recording=False)
+    with replay.running(), seic.Client(replay.config()) as client:
+        assert client.get(f"/x?page=1&{name}=another&z=1").status_code == 200
+
+
+def test_a_masked_value_matches_no_other_member(tmp_path: Path) -> None:
+    """The replay stays strict about all other members."""
+    mock = MockProvider()
+    mock.add_response()
+    _recorded_text(tmp_path / "x.json", mock, url="/x?api_key=sk-live-1&page=1")
+
+    replay = Recording(tmp_path / "x.json", is_recording=False)
+    with (
+        pytest.raises(AssertionError, match="no response for"),
+        replay.running(),
+        seic.Client(replay.config()) as client,
+    ):
+        client.get("/x?api_key=sk-live-1&extra=1&page=1")
+
+
+@pytest.mark.parametrize(
+    "secret", ['ab"cdefgh', "ab\\cdefgh", 'ab\\"cdefgh', "ab\ncdefgh", ["abcdefgh"], {"v": 123456}]
+)
+@pytest.mark.parametrize("wrap", [json.dumps, lambda text: f"data: {json.dumps(text)}\n\n"], ids=["JSON", "events"])
+def test_a_value_with_escapes_is_replaced_whole(tmp_path: Path, secret: Any, wrap: Callable[[Any], str]) -> None:
+    """Quotes, backslashes and line ends do not end a value; JSON in a JSON string is redacted too."""
+    document = {"password": secret, "inner": json.dumps({"password": secret}), "name": "Ada"}
+    mock = MockProvider()
+    mock.add_response(text=wrap(document))
+    text = _recorded_text(tmp_path / "x.json", mock)
+
+    assert "cdefgh" not in text
+    assert "123456" not in text
+    assert "Ada" in text

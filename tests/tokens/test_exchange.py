@@ -128,8 +128,8 @@ def test_a_transport_of_the_wrong_kind_is_a_mistake_of_the_settings() -> None:
     class Blocking(httpx.BaseTransport):
         pass
 
-    request = request_to("https://api.seic.com")
-    settings = config("https://api.seic.com")
+    request = request_to("https://api.example")
+    settings = config("https://api.example")
     with pytest.raises(seic.ConfigurationError):
         send_blocking(Sender(transports_of(settings, Async())), request, PATIENCE)
     with pytest.raises(seic.ConfigurationError):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import attrs
 import httpx
+
+from seic._model.secret import HIDDEN
 
 #: The arguments of a response, a response of httpx, or an exception to raise.
 Answer: TypeAlias = Mapping[str, Any] | httpx.Response | BaseException
@@ -21,8 +24,8 @@ class ExpectedRequest:
     Args:
         answer: The answer, or a function that returns it for a request.
         method: The method.
-        path: The path.
-        query: The query.
+        path: The path; each `***` matches any part of a segment, as a recording has no secrets.
+        query: The query; each `***` matches any part of a value.
         digest: SHA-256 of the body.
         times: The number of requests, each of which must come; None for any number.
         protected: Whether the requests need a valid token.
@@ -46,8 +49,8 @@ class ExpectedRequest:
         """Return whether this is the response of a request, or was before all of its responses were used."""
         return (
             self.method in {None, request.method}
-            and self.path in {None, request.url.path}
-            and self.query in {None, request.url.query.decode()}
+            and _is_equal(self.path, request.url.path, separator="/")
+            and _is_equal(self.query, request.url.query.decode(), separator="&")
             and self.digest in {None, hashlib.sha256(request.content).hexdigest()}
         )
 
@@ -59,6 +62,13 @@ class ExpectedRequest:
     def __str__(self) -> str:
         query = f"?{self.query}" if self.query else ""
         return f"{self.method or 'any method'} {self.path or 'any path'}{query}"
+
+
+def _is_equal(expected: str | None, text: str, *, separator: str) -> bool:
+    """Return whether a path or query is as expected, secrets excepted, which a recording has masked."""
+    if expected is None or HIDDEN not in expected:
+        return expected in {None, text}
+    return re.fullmatch(f"[^{separator}]*".join(map(re.escape, expected.split(HIDDEN))), text) is not None
 
 
 def find_expected(expected: list[ExpectedRequest], request: Any) -> ExpectedRequest | None:

@@ -24,6 +24,8 @@ from seic.testing._mock_tokens import MockTokens
 #: Seconds after which a test fails that would hang.
 PATIENCE = 10.0
 _LOST = httpx.ReadError("the connection broke")
+# Reserved names (RFC 2606 §2): a request that a thread sends after the end of its test reaches no provider.
+_HOSTS = Hosts(api="https://api.example", mtls="https://mtls.api.example")
 
 
 @attrs.frozen
@@ -64,8 +66,10 @@ class MockTokenEndpoint:
     def config(self, **changes: Any) -> Config:
         """Return a configuration for the provider, with a secret and a password of this object.
 
+        The hosts are reserved names, `api.example` and `mtls.api.example` (RFC 2606 §2), unless `changes` has others.
+
         Args:
-            changes: Arguments of `Config` that replace those.
+            changes: Arguments of `Config` that replace those; with `environment`, the hosts are the provider's.
         """
         changes = {**self._settings, **changes}
         provider: Provider = changes.get("provider", self._provider)
@@ -80,8 +84,8 @@ class MockTokenEndpoint:
             "client_secret": self._client_secret,
             "grant": grant,
         }
-        if not provider.environments:
-            settings["hosts"] = Hosts(api="https://api.example")
+        if "environment" not in changes:
+            settings["hosts"] = _HOSTS
         return Config(**{**settings, **changes})
 
     @property

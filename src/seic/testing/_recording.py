@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,23 +15,16 @@ import pytest
 
 from seic._config import Config
 from seic._httpx import httpx_of
-from seic._model.secret import HIDDEN
 from seic._network.identity_transport import AsyncIdentityTransport, IdentityTransport
-from seic._oauth.redact import credentials_in, redact, secrets_in
+from seic._oauth.redact import credentials_in, secrets_in
 from seic.testing._mock_expectations import ExpectedRequest
 from seic.testing._mock_provider import MockProvider
 from seic.testing._patches import without_network
+from seic.testing._redact_recording import RecordingRedactor
 from seic.testing._secret_finder import SHORTEST_SECRET, SecretFinder
 
 #: The headers of a response that are kept. All others may contain cookies, addresses or names.
 _KEPT_HEADERS = ("content-type", "etag", "link", "location", "retry-after", "www-authenticate")
-
-#: Credentials that no request had: a JWT, and members of JSON with the usual names. The text is JSON in JSON.
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
-_MEMBER = re.compile(
-    r'(\\?"(?:access_token|refresh_token|id_token|client_secret|password|api_?key)\\?"\s*:\s*\\?")[^"\\]+',
-    re.IGNORECASE,
-)
 
 
 @attrs.define
@@ -50,7 +42,8 @@ class Recording:
     path: Path
     is_recording: bool
     _entries: list[dict[str, Any]] = attrs.field(factory=list, init=False)
-    _secrets: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
+    _credentials: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
+    _others: dict[str, None] = attrs.field(factory=dict, init=False, repr=False)
     _mock: MockProvider = attrs.field(factory=MockProvider, init=False, repr=False)
     _is_discarded: bool = attrs.field(default=False, init=False, repr=False)
 
@@ -115,9 +108,11 @@ class Recording:
 
     def _keep(self, request: Any, response: Any) -> Any:
         if b"grant_type=" in request.content:
-            self._secrets.update(dict.fromkeys((*secrets_in(request), *_tokens_of(response))))
+            self._credentials.update(dict.fromkeys(secrets_in(request)))
+            self._others.update(dict.fromkeys(_tokens_of(response)))
         else:
-            self._secrets.update(dict.fromkeys((*credentials_in(request), *_cookies_of(request, response))))
+            self._credentials.update(dict.fromkeys(credentials_in(request)))
+            self._others.update(dict.fromkeys(_cookies_of(request, response)))
             self._entries.append(_entry(request, response))
         decoded = [
             (name, value)
@@ -130,12 +125,13 @@ class Recording:
         )
 
     def _write(self) -> None:
-        secrets = [secret for secret in self._secrets if len(secret) >= SHORTEST_SECRET]
-        text = redact(json.dumps({"requests": self._entries}, indent=2, ensure_ascii=False), secrets)
-        text = _MEMBER.sub(rf"\g<1>{HIDDEN}", _JWT.sub(HIDDEN, text))
+        redactor = RecordingRedactor(self._credentials, self._others)
+        entries = [redactor.redact_entry(entry) for entry in self._entries]
+        text = json.dumps({"requests": entries}, indent=2, ensure_ascii=False)
         finder = SecretFinder()
-        for secret in secrets:
-            finder.add("a secret", secret)
+        for secret in (*self._credentials, *self._others):
+            if len(secret) >= SHORTEST_SECRET:
+                finder.add("a secret", secret)
         # Base64 of a body that is not text hides a secret from the search.
         parts: list[str | bytes] = [text]
         parts += [base64.b64decode(entry["base64"]) for entry in self._entries if "base64" in entry]

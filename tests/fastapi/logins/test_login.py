@@ -38,7 +38,7 @@ def test_the_authorization_url_is_as_documented(site: Site, browser: TestClient)
     url = urlsplit(browser.get("/login").headers["Location"])
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
 
-    assert f"{url.scheme}://{url.netloc}{url.path}" == "https://api.seic.com/v2/oauth/authorize"
+    assert f"{url.scheme}://{url.netloc}{url.path}" == "https://api.example/v2/oauth/authorize"
     assert query.pop("state")
     assert query == {
         "response_type": "code",
