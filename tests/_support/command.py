@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def converse(*arguments: str, answers: Sequence[tuple[str, str]]) -> Finished:
         answers: The end of each question, and the answer.
     """
     terminal, its_end = pty.openpty()
-    screen, waiting = "", list(answers)
+    # The part after the last answer: a hidden answer leaves its question at the end of the screen.
+    screen, since, waiting = "", 0, list(answers)
     with subprocess.Popen(
         [sys.executable, "-c", _WITH_TERMINAL, *arguments],
         stdin=its_end,
@@ -78,11 +80,15 @@ def converse(*arguments: str, answers: Sequence[tuple[str, str]]) -> Finished:
         start_new_session=True,
     ) as process:
         os.close(its_end)
+        limit = threading.Timer(60, process.kill)
+        limit.start()
         with os.fdopen(terminal, "r+b", buffering=0) as stream, contextlib.suppress(OSError):  # its end is EIO
             while some := stream.read(65536):
                 screen += some.decode()
-                if waiting and screen.rstrip().endswith(waiting[0][0]):
+                if waiting and screen[since:].rstrip().endswith(waiting[0][0]):
+                    since = len(screen)
                     stream.write(f"{waiting.pop(0)[1]}\n".encode())
+        limit.cancel()
     assert not waiting, screen
     return Finished(process.returncode, screen.replace("\r\n", "\n"), "")
 
