@@ -15,7 +15,7 @@ from tests._support.documents import ROOT, run_blocks, set_environment
 from tests._support.walkthrough import Walkthrough
 
 _README = ROOT / "README.md"
-_ONE_SCREEN = 65  # lines of source, of which ten are fences, which are not rendered
+_ONE_SCREEN = 55  # lines, of at most 100 columns without the targets of links
 
 
 @pytest.fixture
@@ -45,15 +45,26 @@ def test_the_commands_get_a_token(tmp_path: Path) -> None:
     assert re.fullmatch(r"[\w.~+/=-]{16,}\n", said)
 
 
-def test_the_first_screen_has_the_essentials() -> None:
-    """Installation, an example, the figure and the comparison come before the list of documents."""
+def test_the_readme_is_one_screen() -> None:
+    """Installation, an example and the comparison come before the links to all pages."""
     text = _README.read_text(encoding="utf-8")
-    first, heading, _ = text.partition("\n## Documentation\n")
+    first, heading, links = text.partition("\n## Documentation\n")
 
     assert heading
-    assert len(first.splitlines()) <= _ONE_SCREEN
-    for part in ("pip install", "AsyncClient.from_env()", "─►", "SEIC_CERTIFICATE", "| only here |"):
+    assert "(docs/pages.md)" in links
+    assert len(text.splitlines()) <= _ONE_SCREEN
+    assert not [line for line in re.sub(r"\]\([^)]+\)", "]", text).splitlines() if len(line) > 100]
+    for part in ("pip install", "AsyncClient.from_env()", "SEIC_CERTIFICATE", "| only here |"):
         assert part in first
+
+
+def test_the_list_of_pages_is_complete() -> None:
+    """docs/pages.md links to each page that the site's navigation has."""
+    listed = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    missing = [page for page in pages if f"]({page}" not in listed]
+
+    assert [page for page in missing if not page.startswith("providers/")] == ["pages.md"]
 
 
 def test_each_claim_has_a_test() -> None:
