@@ -173,6 +173,27 @@ def test_a_shell_reads_the_variables(env: pytest.MonkeyPatch, sandbox: Sandbox) 
     assert done.stdout == sandbox.password
 
 
+@pytest.mark.parametrize("form", ["shell", "docker", "kubernetes"])
+def test_spaces_of_a_secret_are_kept(env: pytest.MonkeyPatch, form: str) -> None:
+    """As the settings read them."""
+    env.setenv("SEIC_PASSWORD", " pw  ")
+    printed = run("env", "--format", form).out
+
+    written = {"shell": "export SEIC_PASSWORD=' pw  '", "docker": "SEIC_PASSWORD= pw  "}
+    assert written.get(form, '  SEIC_PASSWORD: " pw  "') in printed.splitlines()
+
+
+def test_lines_of_a_secret(env: pytest.MonkeyPatch) -> None:
+    """A shell keeps them; a file for docker cannot have them."""
+    env.setenv("SEIC_PASSWORD", "first\nsecond")
+    refused = run("env", "--format", "docker")
+
+    assert "SEIC_PASSWORD='first\nsecond'" in run("env").out
+    assert refused.code == 3
+    assert "SEIC_PASSWORD: its value has several lines" in refused.err
+    assert "second" not in refused.err
+
+
 def test_a_terminal_gets_masks(env: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     """Unless they are asked for."""
     masked, shown = run("env", at_terminal=True), run("env", "--show", at_terminal=True)

@@ -283,6 +283,17 @@ def test_the_proxy_in_use_is_shown(case: Case) -> None:
     assert found["tls"]["outcome"] == "ok"
 
 
+@pytest.mark.parametrize(("user", "advice"), [("", "the proxy asks for credentials"), ("user:wrong@", "correct the")])
+def test_a_proxy_that_asks_for_credentials(case: Case, user: str, advice: str) -> None:
+    """The advice is about these, not about the host."""
+    proxy = case.servers.enter_context(ConnectProxy("user:right-password"))
+    case.env.setenv("HTTPS_PROXY", f"http://{user}127.0.0.1:{proxy.port}")
+    _, found = checks()
+
+    assert advice in found["proxy"]["remedy"]
+    assert "operator" not in found["proxy"]["remedy"]
+
+
 def test_certificates_in_variables(case: Case) -> None:
     """PEM text in a variable is masked, and no file is looked for."""
     case.env.setenv("SEIC_CERTIFICATE", case.sandbox.client_certificate_pem.decode())

@@ -128,8 +128,11 @@ def test_a_killed_program(files: FileServer, tmp_path: Path, number: int, is_cha
     target, part = tmp_path / "out.bin", tmp_path / "out.bin.part"
     files.content = os.urandom(600_000)
     files.cut, files.hold = 400_000, True
-    arguments = [sys.executable, "-m", "seic", "request", "GET", "/file", "-o", str(target)]
-    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+    # A job in the background of a shell ignores SIGINT, and so would the program.
+    program = ["env", "--default-signal=INT", sys.executable, "-m", "seic"]
+    with subprocess.Popen(
+        [*program, "request", "GET", "/file", "-o", str(target)], stderr=subprocess.DEVNULL
+    ) as process:
         wait_for_size(part, 100_000)
         process.send_signal(number)
     kept = part.stat().st_size
@@ -196,3 +199,32 @@ def test_an_interruption_at_a_terminal(files: FileServer, tmp_path: Path) -> Non
     # After the escape sequence that shows the cursor again.
     assert re.search(r"^(?:\x1b\[\?25h)?seic: 50000 bytes", broken.err, re.MULTILINE)
     assert broken.err.index("50.0/102.4 kB") < broken.err.index("seic: 50000 bytes")
+
+
+@pytest.mark.parametrize("name", ["out.bin.part", "out.bin.part.json"])
+def test_a_link_in_place_of_the_part(files: FileServer, tmp_path: Path, name: str) -> None:
+    """Another user of a shared folder can plant one; the file that it leads to stays as it is."""
+    other = tmp_path / "other"
+    other.write_text("mine")
+    (tmp_path / name).symlink_to(other)
+    done = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"))
+
+    assert done.code == 0
+    assert other.read_text() == "mine"
+    assert (tmp_path / "out.bin").read_bytes() == files.content
+    assert not (tmp_path / "out.bin").is_symlink()
+
+
+def test_a_linked_part_is_not_continued(files: FileServer, tmp_path: Path) -> None:
+    """Even if it is of the same version."""
+    files.cut = 50_000
+    run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"))
+    part, other = tmp_path / "out.bin.part", tmp_path / "other"
+    part.rename(other)
+    part.symlink_to(other)
+    files.cut = None
+    done = run("request", "GET", "/file", "-o", str(tmp_path / "out.bin"))
+
+    assert done.code == 0
+    assert other.stat().st_size == 50_000
+    assert "Range" not in files.requests[-1]

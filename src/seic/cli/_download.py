@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,8 @@ def _is_another(response: httpx.Response, offset: int, etag: str) -> bool:
 def _resume(request: httpx.Request, part: Path, note: Path) -> tuple[int, str]:
     """Ask for the rest of a file, if a part of the same version is here; return its size and version."""
     try:
+        if not (_is_own(part) and _is_own(note)):
+            return 0, ""
         known = json.loads(note.read_text(encoding="utf-8"))
         size = part.stat().st_size
     except (OSError, ValueError):
@@ -76,6 +80,12 @@ def _resume(request: httpx.Request, part: Path, note: Path) -> tuple[int, str]:
     return size, etag
 
 
+def _is_own(path: Path) -> bool:
+    """Whether a path is a file of this user: in a shared folder others can plant the beginning, or a link."""
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid())
+
+
 def _continues(response: httpx.Response, offset: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return match is not None and int(match[1]) == offset
@@ -84,10 +94,14 @@ def _continues(response: httpx.Response, offset: int) -> bool:
 def _remember(response: httpx.Response, request: httpx.Request, note: Path) -> None:
     etag = response.headers.get("ETag", "")
     # A weak one does not promise equal bytes (RFC 9110 §8.8.1).
+    note.unlink(missing_ok=True)
     if etag.startswith('"') and "Content-Encoding" not in response.headers:
-        note.write_text(json.dumps({"url": str(request.url), "etag": etag}), encoding="utf-8")
-    else:
-        note.unlink(missing_ok=True)
+        with note.open("x", encoding="utf-8") as file:
+            json.dump({"url": str(request.url), "etag": etag}, file)
+
+
+def _open_own(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _write(response: httpx.Response, part: Path, offset: int, terminal: Terminal) -> None:
@@ -95,8 +109,13 @@ def _write(response: httpx.Response, part: Path, offset: int, terminal: Terminal
 
     total = _size(response, offset)
     done = offset
+    if not offset:
+        part.unlink(missing_ok=True)
     try:
-        with part.open("ab" if offset else "wb") as file, download_progress(terminal, total, offset) as advance:
+        with (
+            open(part, "ab" if offset else "xb", opener=_open_own) as file,
+            download_progress(terminal, total, offset) as advance,
+        ):
             for some in response.iter_bytes():
                 file.write(some)
                 done += len(some)

@@ -7,6 +7,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from seic._errors import ConfigurationError
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
@@ -76,8 +77,6 @@ def _inlined(setting: SettingSource) -> tuple[str, str, bool]:
         try:
             text = content.decode("ascii")
         except UnicodeDecodeError:
-            from seic import ConfigurationError
-
             raise ConfigurationError(
                 f"{setting.name}: {setting.text} is not PEM, so it does not fit into a variable; convert it with `seic "
                 "certs convert --to pem`",
@@ -88,14 +87,23 @@ def _inlined(setting: SettingSource) -> tuple[str, str, bool]:
 
 
 def _format(variables: dict[str, str], form: str, name: str) -> str:
-    # Lines of PEM as \n, which the settings take: a file for docker has no values of several lines.
-    on_one_line = {variable: text.strip().replace("\n", "\\n") for variable, text in variables.items()}
+    values = {variable: _on_one_line(text) for variable, text in variables.items()}
     if form == "docker":
-        return "\n".join(f"{variable}={text}" for variable, text in on_one_line.items())
+        for variable, text in values.items():
+            if "\n" in text:
+                raise ConfigurationError(
+                    f"{variable}: its value has several lines, which a file for docker cannot have; use --format shell",
+                    field=variable,
+                )
+        return "\n".join(f"{variable}={text}" for variable, text in values.items())
     if form == "kubernetes":
         # A string of JSON is one of YAML.
-        data = "".join(
-            f"\n  {variable}: {json.dumps(text, ensure_ascii=False)}" for variable, text in on_one_line.items()
-        )
+        data = "".join(f"\n  {variable}: {json.dumps(text, ensure_ascii=False)}" for variable, text in values.items())
         return f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: {json.dumps(name)}\ntype: Opaque\nstringData:{data}"
-    return "\n".join(f"export {variable}={shlex.quote(text)}" for variable, text in on_one_line.items())
+    return "\n".join(f"export {variable}={shlex.quote(text)}" for variable, text in values.items())
+
+
+def _on_one_line(text: str) -> str:
+    # Lines of PEM as \n, which the settings take: a file for docker has no values of several lines. Any other value
+    # stays as it is, since a space may be a part of a password.
+    return text.strip().replace("\n", "\\n") if "-----BEGIN" in text else text

@@ -45,7 +45,11 @@ def add_login_command(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scope", metavar="SCOPES", help="the scopes, separated by spaces")
     parser.add_argument(
-        "--timeout", type=float, default=300.0, metavar="SECONDS", help="for the whole login; by default 300"
+        "--timeout",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="for the person in the browser or on the other device; by default 300; --no-browser waits without end",
     )
     parser.add_argument("--explain", action="store_true", help="show each step of the protocol, without secrets")
     parser.set_defaults(run=_run)

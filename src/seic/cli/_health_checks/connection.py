@@ -20,7 +20,16 @@ _MAX_REPLY = 65536
 
 
 class ProxyConnectError(Exception):
-    """The proxy opened no tunnel; the message has its answer."""
+    """The proxy opened no tunnel; the message has its answer.
+
+    Args:
+        message: The answer.
+        status: Its status; None without one.
+    """
+
+    def __init__(self, message: str, status: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @attrs.frozen
@@ -76,7 +85,9 @@ def _open_tunnel(raw: socket.socket, target: str, proxy: httpx.Proxy) -> None:
     status = head.partition(b"\r\n")[0].decode("latin-1")
     words = status.split(maxsplit=2)
     if len(words) < 2 or not words[1].startswith("2"):
-        raise ProxyConnectError(f"it answered {' '.join(words[1:])}" if len(words) > 1 else "it closed the connection")
+        if len(words) < 2:
+            raise ProxyConnectError("it closed the connection")
+        raise ProxyConnectError(f"it answered {' '.join(words[1:])}", words[1])
 
 
 def ask(stream: ssl.SSLSocket, origin: Origin, agent: str) -> ServerResponse | None:

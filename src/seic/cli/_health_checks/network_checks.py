@@ -43,6 +43,7 @@ from seic.cli._health_checks.settings_checks import usable_certificate
 
 #: Seconds between the clocks: from the first on a warning, from the second on signed documents are refused.
 _NOTABLE_SKEW, _HARMFUL_SKEW = 30, 300
+_PROXY_USER = "put its user and password into its URL (http://user:password@host:port)"
 
 
 def _proxy(config: Config) -> httpx.Proxy | None:
@@ -91,7 +92,7 @@ def check_proxy(state: HealthState) -> Iterator[CheckResult]:
     try:
         connect(config.origin, proxy, state.timeout).close()
     except ProxyConnectError as error:
-        remedy = "check the proxy's user and password, and have its operator allow this host"
+        remedy = _proxy_remedy(error, proxy)
         yield CheckResult("proxy", Outcome.FAILED, f"{named} opens no tunnel: {error}", remedy, ExitCode.NETWORK)
     except OSError as error:
         text = f"{named} cannot be reached ({error.strerror or 'no answer'})"
@@ -100,6 +101,14 @@ def check_proxy(state: HealthState) -> Iterator[CheckResult]:
     else:
         state.reached = True
         yield CheckResult("proxy", Outcome.OK, f"{named} opens a tunnel to {config.origin.host}:{config.origin.port}")
+
+
+def _proxy_remedy(error: ProxyConnectError, proxy: httpx.Proxy) -> str:
+    if error.status != "407":
+        return f"have the proxy's operator allow the host, and {_PROXY_USER} if the proxy needs them"
+    if proxy.raw_auth is None:
+        return f"the proxy asks for credentials: {_PROXY_USER}"
+    return "correct the proxy's user and password in its URL; special characters are written as %XX"
 
 
 def check_connection(state: HealthState) -> Iterator[CheckResult]:
