@@ -7,7 +7,6 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from seic._errors import ConfigurationError
 from seic.cli._configuration import environment_of
 from seic.cli._exit_code import ExitCode
 from seic.cli._terminal import Terminal
@@ -77,6 +76,8 @@ def _inlined(setting: SettingSource) -> tuple[str, str, bool]:
         try:
             text = content.decode("ascii")
         except UnicodeDecodeError:
+            from seic import ConfigurationError
+
             raise ConfigurationError(
                 f"{setting.name}: {setting.text} is not PEM, so it does not fit into a variable; convert it with `seic "
                 "certs convert --to pem`",
@@ -91,6 +92,8 @@ def _format(variables: dict[str, str], form: str, name: str) -> str:
     if form == "docker":
         for variable, text in values.items():
             if "\n" in text:
+                from seic import ConfigurationError
+
                 raise ConfigurationError(
                     f"{variable}: its value has several lines, which a file for docker cannot have; use --format shell",
                     field=variable,
