@@ -87,7 +87,7 @@ class Walkthrough:
             self._start(line)
         script = "\n".join(one for one in lines if one not in servers)
         done = subprocess.run(
-            ["bash", "-ec", f"{_EARLIER}trap 'export -p > shell.env' EXIT\n{script}"],
+            ["sh", "-ec", f"{_EARLIER}trap 'export -p > shell.env' EXIT\n{script}"],
             cwd=self._folder,
             env=self._environment,
             capture_output=True,
@@ -101,7 +101,7 @@ class Walkthrough:
     def _start(self, line: str) -> None:
         """Start a server, and wait until it says that it is ready; its later output is read and dropped."""
         server = subprocess.Popen(
-            ["bash", "-ec", f"{_EARLIER}exec {line}"],
+            ["sh", "-ec", f"{_EARLIER}exec {line}"],
             cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,

@@ -30,7 +30,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def _shell(script: str, folder: Path, **variables: str) -> str:
     done = subprocess.run(
-        ["bash", "-ec", script],
+        ["sh", "-ec", script],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -33,7 +33,7 @@ def test_the_shell_examples_run(tmp_path: Path) -> None:
     assert "python -m seic.sandbox" in start
     text = "\n".join(["set -e", *scripts])
     with _variables(tmp_path) as environ:
-        done = subprocess.run(["bash", "-c", text], env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(["sh", "-c", text], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert '"certificate_common_name": "svc-sandbox"' in done.stdout
 
@@ -59,7 +59,7 @@ def _variables(folder: Path) -> Iterator[dict[str, str]]:
         while "end with Ctrl-C" not in process.stderr.readline():
             assert process.poll() is None
         try:
-            read = ["bash", "-c", f"set -a; . {env_file}; env -0"]
+            read = ["sh", "-c", f"set -a; . {env_file}; env -0"]
             lines = subprocess.run(read, capture_output=True, text=True, check=True).stdout.split("\0")
             yield dict(line.partition("=")[::2] for line in lines if line)
         finally:
