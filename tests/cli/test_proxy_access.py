@@ -140,6 +140,9 @@ def test_the_host_of_the_api(proxy: RunningProxy, sandbox: Sandbox) -> None:
     ("arguments", "status"),
     [
         (["-X", "TRACE"], 405),
+        # Methods are case-sensitive, and httpx sends them in upper case.
+        (["-X", "trace", HTTP2], 405),
+        (["-X", "Connect", HTTP2], 405),
         (["-X", "CONNECT", "--request-target", "{api}"], 405),
         (["-X", "OPTIONS", "--request-target", "*"], 400),
         (["--request-target", "v1/echo"], 400),

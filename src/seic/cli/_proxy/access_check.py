@@ -78,7 +78,8 @@ class AccessCheck:
                 raise AccessRefused(421, detail)
             self._check_site(request.headers)
             self._check_secret(request.headers.getall(hdrs.AUTHORIZATION, []))
-        if request.method in _REFUSED_METHODS:
+        # httpx sends each method in upper case, and HTTP/2 takes any.
+        if request.method.upper() in _REFUSED_METHODS:
             detail = f"{request.method} is not forwarded; send the request itself to this proxy, over plain HTTP"
             raise AccessRefused(405, detail)
         if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
