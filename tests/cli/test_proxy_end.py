@@ -108,3 +108,41 @@ def test_idle_connections_are_closed(tmp_path: Path) -> None:
             with connection:
                 while connection.recv(65536):
                     pass
+
+
+@VERSIONS
+def test_an_upload_in_progress(tmp_path: Path, version: str) -> None:
+    """The rest of its body is still read after the signal."""
+    arrived = threading.Event()
+    bodies: list[bytes] = []
+
+    def handle(call: Any) -> None:
+        arrived.set()
+        body = b""
+        while size := int(call.rfile.readline(), 16):
+            body += call.rfile.read(size)
+            call.rfile.readline()
+        bodies.append(body)
+        call.answer(b"done")
+
+    with (
+        ScriptedApi(handle, tmp_path) as api,
+        environment(api.variables, tmp_path),
+        RunningProxy("--grace", "100") as proxy,
+        subprocess.Popen(
+            proxy.curl_command("/upload", version, "-X", "POST", "-T", "-"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as caller,
+    ):
+        assert caller.stdin is not None
+        caller.stdin.write(b"first")
+        caller.stdin.flush()
+        assert arrived.wait(PATIENCE)
+        proxy.process.send_signal(signal.SIGTERM)
+        until_refused(proxy.port)
+        got = parse_output(caller.communicate(b"second", timeout=PATIENCE)[0])
+        assert (got.status, got.body) == (200, b"done")
+        assert proxy.process.wait(PATIENCE) == 0
+        assert proxy.end() == (0, "")
+    assert bodies == [b"firstsecond"]

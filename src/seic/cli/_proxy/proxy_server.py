@@ -146,6 +146,12 @@ class _Http1Protocol(web.RequestHandler):
 
     __slots__ = ()
 
+    def close(self) -> None:
+        """Close the connection if it is idle; the response to a request in progress closes it otherwise."""
+        # The base class would drop all further data, and with it the rest of a body.
+        if self._current_request is None:
+            super().close()
+
     def handle_error(
         self,
         request: web.BaseRequest,
