@@ -219,6 +219,8 @@ def test_a_location_of_the_api(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
             f"https://{api.host}/v1/x?a=b": "/v1/x?a=b",
             f"https://{api.host}": "/",
             f"https://{api.host}//other.example/": "/.//other.example/",
+            f"https://{api.host}/\\other.example/": "/./\\other.example/",
+            f"//{api.host}/v1/z": "/v1/z",
             "/v1/y": "/v1/y",
             "https://other.example/z": "https://other.example/z",
             f"http://{api.host}/v1/x": f"http://{api.host}/v1/x",

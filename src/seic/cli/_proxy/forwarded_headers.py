@@ -77,9 +77,11 @@ def _local(location: str, origin: str) -> str:
         own = urlsplit(origin)
     except ValueError:
         return location
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    if (parts.scheme, host, port or default) != (own.scheme, own.hostname, own.port or default):
+    # A location without a scheme may name a host, too (RFC 3986 §4.2).
+    scheme = parts.scheme or own.scheme
+    default = {"http": 80, "https": 443}.get(scheme)
+    if (scheme, host, port or default) != (own.scheme, own.hostname, own.port or default):
         return location
     path = parts.path or "/"
-    # Not `//host`, which would name another host.
-    return parts._replace(scheme="", netloc="", path=f"/.{path}" if path.startswith("//") else path).geturl()
+    # Not `//host`, which would name another host; browsers take a backslash for a slash.
+    return parts._replace(scheme="", netloc="", path=f"/.{path}" if path[1:2] in ("/", "\\") else path).geturl()
