@@ -68,9 +68,14 @@ class Http2Protocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_paused = True
+        # Or a client that never reads could collect answers to its pings and settings here (RFC 9113 §10.5).
+        if self.transport is not None:
+            self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._is_paused = False
+        if self.transport is not None:
+            self.transport.resume_reading()
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
@@ -92,6 +97,10 @@ class Http2Protocol(asyncio.Protocol):
                 self.frames.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
                 return
             fields = cast("list[tuple[str, str]]", event.headers)
+            if event.stream_ended is not None and any(n == "content-length" and int(v) for n, v in fields):
+                # Malformed (RFC 9113 §8.1.1); h2 compares the length only with frames of data.
+                self.frames.reset_stream(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+                return
             self._streams[event.stream_id] = Http2Exchange(self, event.stream_id, fields)
         elif isinstance(event, h2.events.DataReceived) and stream is not None:
             stream.feed(event.data, event.flow_controlled_length)

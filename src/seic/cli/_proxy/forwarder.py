@@ -18,7 +18,7 @@ from seic._http2_server import Http2StreamWriter
 from seic._version import user_agent
 from seic.cli._proxy.access_check import AccessCheck, AccessRefused
 from seic.cli._proxy.forwarded_headers import request_headers, response_headers
-from seic.cli._proxy.proxy_errors import describe_failure, problem
+from seic.cli._proxy.proxy_errors import describe_failure, problem, sentence
 from seic.cli._proxy.proxy_meter import METRICS_PATH, ProxyMeter
 
 _LOGGER = logging.getLogger("seic.proxy")
@@ -118,7 +118,8 @@ class Forwarder:
         except Exception as error:  # noqa: BLE001  # each becomes a sentence
             return self._fail(request, error)
         async with contextlib.aclosing(incoming):
-            response = web.StreamResponse(status=incoming.status_code, reason=incoming.reason_phrase)
+            # Without the API's reason phrase, which may be any text, such as the token.
+            response = web.StreamResponse(status=incoming.status_code)
             sent = incoming.request.headers.get("Authorization", "").partition(" ")[2]
             for name, value in response_headers(
                 incoming.headers.raw,
@@ -134,7 +135,7 @@ class Forwarder:
                 async for part in incoming.aiter_raw():
                     await response.write(part)
             except httpx.HTTPError as error:
-                _LOGGER.info("the response of %s ended early: %s", self._config.origin, error)
+                _LOGGER.info("the response of %s ended early: %s", self._config.origin, sentence(error))
                 # The only way to say that it is incomplete.
                 _abort(request)
                 raise ConnectionResetError("the API's response is incomplete") from None

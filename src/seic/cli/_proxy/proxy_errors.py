@@ -55,14 +55,14 @@ def describe_failure(error: Exception, *, origin: Origin, timeout: float, connec
     """
     if isinstance(error, SeicError):
         is_late = isinstance(error, TokenEndpointUnavailable) and isinstance(error.__cause__, httpx.TimeoutException)
-        return (504 if is_late else 502), _sentence(error), "connection_timeout" if is_late else "proxy_internal_error"
+        return (504 if is_late else 502), sentence(error), "connection_timeout" if is_late else "proxy_internal_error"
     if isinstance(error, httpx.TimeoutException):
         return 504, *_describe_timeout(error, str(origin), timeout, connections)
     if isinstance(error, httpx.LocalProtocolError):
         # h11 quotes the header, which may be a secret.
         return 400, "the request has a header that HTTP does not allow", "http_request_error"
     if isinstance(error, httpx.HTTPError):
-        return 502, _sentence(error) or f"{origin} did not answer ({type(error).__name__})", "destination_unavailable"
+        return 502, sentence(error) or f"{origin} did not answer ({type(error).__name__})", "destination_unavailable"
     # Its message may quote a secret, unlike those of seic and httpx.
     name = type(error).__name__
     return 502, f"an unexpected error ({name}); run seic proxy with --debug, and report it", "proxy_internal_error"
@@ -78,5 +78,7 @@ def _describe_timeout(error: httpx.TimeoutException, host: str, timeout: float, 
     return f"{host} {what} for {timeout:g} s; raise --timeout if it may take longer", "http_response_timeout"
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join([str(error), *getattr(error, "__notes__", [])])
+def sentence(error: Exception) -> str:
+    """Return the message of an error, without a line of the API that h11 quotes: it may have the token."""
+    message = str(error).partition(": bytearray(")[0]
+    return " ".join([message, *getattr(error, "__notes__", [])])
